@@ -1,0 +1,206 @@
+//! An anchor: the upstream and the token with which we call it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use url::{Host, Url};
+
+use super::name::AnchorName;
+use super::owner::Owner;
+use super::token::Token;
+
+/// Address of HCP Terraform.
+pub const DEFAULT_ADDRESS: &str = "https://app.terraform.io";
+
+/// Where the token API lives below the address.
+pub const DEFAULT_BASE_PATH: &str = "/api/v2/";
+
+/// Why an address is refused; the message says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// Not a URL.
+    #[error("address is not a URL ({0}); write it as https://app.terraform.io")]
+    NotAUrl(String),
+    /// Some other scheme than http or https.
+    #[error("address begins with \"{0}:\"; only https:// (or http:// to this machine) is possible")]
+    Scheme(String),
+    /// `http://` to another machine would send the anchor token in clear text.
+    #[error("http:// would send the token to {0} in clear text; use https://, or insecure = true if you accept that")]
+    ClearText(String),
+    /// User name, password, query, fragment or path in it.
+    #[error("address has a {0}; write scheme, host and port only")]
+    Extra(&'static str),
+    /// The base path is not an absolute path.
+    #[error("base_path must begin with \"/\" and contain no \"..\", \"?\" or \"#\"")]
+    BasePath,
+}
+
+/// Scheme, host and port of an upstream, and the path below which its API lives.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Address {
+    origin: Url,
+    base_path: String,
+    insecure: bool,
+}
+
+impl Address {
+    /// Checks an address. `base_path` gets its trailing slash if it lacks one.
+    ///
+    /// # Errors
+    /// See [`AddressError`].
+    pub fn parse(address: &str, base_path: &str, insecure: bool) -> Result<Self, AddressError> {
+        let url = Url::parse(address.trim()).map_err(|e| AddressError::NotAUrl(e.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(AddressError::Scheme(url.scheme().to_owned()));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(AddressError::Extra("user name or password"));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(AddressError::Extra("query or fragment"));
+        }
+        if url.path() != "/" {
+            return Err(AddressError::Extra("path (that is what base_path is for)"));
+        }
+        if url.scheme() == "http" && !insecure && !is_local(&url) {
+            return Err(AddressError::ClearText(url.host_str().unwrap_or_default().to_owned()));
+        }
+        let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#');
+        if !base_path.starts_with('/') || base_path.contains("..") || base_path.contains(bad) {
+            return Err(AddressError::BasePath);
+        }
+        let base_path = format!("{}/", base_path.trim_end_matches('/'));
+        Ok(Self { origin: url, base_path, insecure })
+    }
+
+    /// HCP Terraform.
+    pub fn hcp() -> Self {
+        Self {
+            origin: Url::parse(DEFAULT_ADDRESS).expect("the default address is a URL"),
+            base_path: DEFAULT_BASE_PATH.to_owned(),
+            insecure: false,
+        }
+    }
+
+    /// Host name in the form terraform uses (lower case, punycode), with `:port` unless it is the scheme's own.
+    pub fn host(&self) -> String {
+        let host = self.origin.host_str().unwrap_or_default();
+        match self.origin.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        }
+    }
+
+    /// Scheme, host and port as written in `config`, without a trailing slash.
+    pub fn origin(&self) -> &str {
+        self.origin.as_str().trim_end_matches('/')
+    }
+
+    /// Path below which the API lives, with both slashes.
+    pub fn base_path(&self) -> &str {
+        &self.base_path
+    }
+
+    /// Whether clear text to another machine was accepted.
+    pub fn insecure(&self) -> bool {
+        self.insecure
+    }
+
+    /// Joins a path of the API, e.g. `account/details`.
+    pub fn api(&self, path: &str) -> Url {
+        let mut url = self.origin.clone();
+        match path.split_once('?') {
+            Some((path, query)) => {
+                url.set_path(&format!("{}{path}", self.base_path));
+                url.set_query(Some(query));
+            }
+            None => url.set_path(&format!("{}{path}", self.base_path)),
+        }
+        url
+    }
+}
+
+fn is_local(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.origin())
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.origin(), self.base_path)
+    }
+}
+
+/// Where a token is to be used: what [`super::ports::TokenApi`] needs for one call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// The upstream.
+    pub address: Address,
+    /// The token to call it with.
+    pub token: Token,
+    /// Whose token that is, if known: the key of the rate limit (reference 1.8).
+    pub owner: Option<Owner>,
+}
+
+/// A verified anchor, as the ledger keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anchor {
+    /// Its name in `config` and in roles.
+    pub name: AnchorName,
+    /// Where and with what.
+    pub access: Access,
+    /// The id of the anchor token itself, where upstream tells (reference 3.2).
+    pub token_id: Option<super::token::TokenId>,
+}
+
+/// Whose token an anchor is, as `account/details` tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The principal; `None` on servers that do not say.
+    pub owner: Option<Owner>,
+    /// User name (of a hidden service user for team and organization tokens), for messages.
+    pub username: String,
+    /// Id of the token in use, where upstream tells.
+    pub token_id: Option<super::token::TokenId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clear_text_only_to_this_machine() {
+        for url in ["http://127.0.0.1:8080", "http://localhost", "http://[::1]:1", "https://tfe.example"] {
+            assert!(Address::parse(url, "/api/v2/", false).is_ok(), "{url}");
+        }
+        let error = Address::parse("http://tfe.example", "/api/v2/", false).unwrap_err();
+        assert!(error.to_string().contains("insecure = true"));
+        assert!(Address::parse("http://tfe.example", "/api/v2/", true).is_ok());
+    }
+
+    #[test]
+    fn bad_addresses() {
+        for url in ["", "app.terraform.io", "ftp://x", "https://u:p@x", "https://x/y", "https://x?y", "https://"] {
+            assert!(Address::parse(url, "/api/v2/", false).is_err(), "{url}");
+        }
+        assert!(Address::parse("https://x", "api", false).is_err());
+    }
+
+    #[test]
+    fn host_and_paths() {
+        let address = Address::parse("https://TFE.Example:8443/", "/api/v2", false).unwrap();
+        assert_eq!(address.host(), "tfe.example:8443");
+        assert_eq!(address.api("teams/team-1").as_str(), "https://tfe.example:8443/api/v2/teams/team-1");
+        assert_eq!(address.api("x?page%5Bsize%5D=1").query(), Some("page%5Bsize%5D=1"));
+    }
+}
