@@ -6,8 +6,14 @@
 //! `ledger` <- `issuer`, `keeper`. Nothing here knows fuser, reqwest, redb or an errno.
 
 pub mod anchor;
+pub mod book;
 pub mod document;
 pub mod error;
+pub mod event;
+pub mod issuer;
+pub mod keeper;
+pub mod lease;
+pub mod ledger;
 pub mod name;
 pub mod owner;
 pub mod ports;

@@ -1,0 +1,169 @@
+//! Everything known in memory: roles, anchors, leases and who shares them. Pure: `now` is an argument, nothing waits.
+//!
+//! One mutex guards the book (see [`super::issuer::Issuer`]); it is held for moments and never over an await or a
+//! kernel notification. `roles.rs` has the part about roles and anchors, `leases.rs` the part about leases.
+
+mod leases;
+mod roles;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::anchor::Anchor;
+use super::error::Error;
+use super::lease::{Lease, LeaseId, Scope, Serial};
+use super::ledger::{Contents, Rotation, SERIAL_STEP};
+use super::name::{AnchorName, RoleName};
+use super::role::{Limits, Role};
+
+pub use leases::{Claim, Counts, Due, Ending};
+pub use roles::{Grave, Write};
+
+/// Where a role or anchor comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The configuration file: read-only in the mount.
+    File,
+    /// Written through the mount, kept in the ledger.
+    Mount,
+}
+
+/// A role in force.
+#[derive(Debug, Clone)]
+pub struct RoleEntry {
+    /// The role.
+    pub role: Role,
+    /// Its number in node ids; belongs to the name for ever.
+    pub number: u32,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Last write.
+    pub changed_at: Timestamp,
+}
+
+/// An anchor in force.
+#[derive(Debug, Clone)]
+pub struct AnchorEntry {
+    /// The anchor.
+    pub anchor: Anchor,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// The answer of a flight: the lease that was made, held once for every waiter.
+pub type Landing = Option<Result<Serial, Error>>;
+
+/// A token being made: one at a time for each scope.
+#[derive(Debug)]
+pub struct Flight {
+    /// How many openers wait for it.
+    pub waiters: u32,
+    /// Where they hear of it.
+    pub landing: watch::Sender<Landing>,
+}
+
+/// The book.
+#[derive(Debug)]
+pub struct Book {
+    limits: Limits,
+    roles: BTreeMap<RoleName, RoleEntry>,
+    numbers: HashMap<RoleName, u32>,
+    names: HashMap<u32, RoleName>,
+    anchors: BTreeMap<AnchorName, AnchorEntry>,
+    leases: HashMap<Serial, Lease>,
+    ids: HashMap<LeaseId, Serial>,
+    by_role: HashMap<RoleName, BTreeSet<Serial>>,
+    /// The lease that openers of a scope get.
+    current: HashMap<Scope, Serial>,
+    /// The serial that the next lease of a scope will have; LOOKUP hands it out before anything is made.
+    prospects: HashMap<Scope, Serial>,
+    /// Leases of unshared roles whose openers gave up waiting: the next open takes one.
+    spares: HashMap<RoleName, Vec<Serial>>,
+    flights: HashMap<Scope, Flight>,
+    /// No background renewal of a scope before that time: the last one failed.
+    cooling: HashMap<Scope, (Timestamp, u32)>,
+    graves: Vec<Grave>,
+    rotations: HashMap<RoleName, Rotation>,
+    next_serial: u64,
+    serial_limit: u64,
+}
+
+impl Book {
+    /// What a start finds. Serials may be given out up to [`Book::serial_limit`], which the caller reserves first.
+    pub fn new(limits: Limits, contents: Contents, now: Timestamp) -> Self {
+        let mut book = Self {
+            limits,
+            roles: BTreeMap::new(),
+            names: contents.numbers.iter().map(|(name, number)| (*number, name.clone())).collect(),
+            numbers: contents.numbers,
+            anchors: contents
+                .anchors
+                .into_iter()
+                .map(|anchor| (anchor.name.clone(), AnchorEntry { anchor, origin: Origin::Mount }))
+                .collect(),
+            leases: HashMap::new(),
+            ids: HashMap::new(),
+            by_role: HashMap::new(),
+            current: HashMap::new(),
+            prospects: HashMap::new(),
+            spares: HashMap::new(),
+            flights: HashMap::new(),
+            cooling: HashMap::new(),
+            graves: Vec::new(),
+            rotations: contents.rotations,
+            next_serial: contents.next_serial,
+            serial_limit: contents.next_serial + SERIAL_STEP,
+        };
+        for (name, stored) in contents.roles {
+            let number = book.number(&name);
+            let entry = RoleEntry { role: stored.role, number, origin: Origin::Mount, changed_at: stored.changed_at };
+            book.roles.insert(name, entry);
+        }
+        for record in contents.leases {
+            let linger = contents.lingers.get(&record.id).copied();
+            book.adopt(record, linger, now);
+        }
+        book
+    }
+
+    /// The next serial.
+    ///
+    /// # Errors
+    /// When all reserved ones are used and the ledger could not reserve more.
+    pub fn take_serial(&mut self) -> Result<Serial, Error> {
+        if self.next_serial >= self.serial_limit {
+            let text = "no serials are left and no more could be reserved".to_owned();
+            return Err(Error::Ledger(super::ports::StoreError::Unavailable(text)));
+        }
+        self.next_serial += 1;
+        Ok(Serial(self.next_serial - 1))
+    }
+
+    /// First serial that may not be given out.
+    pub fn serial_limit(&self) -> Serial {
+        Serial(self.serial_limit)
+    }
+
+    /// The limit to reserve next, when less than half a step is left.
+    pub fn wants_serials(&self) -> Option<Serial> {
+        let left = self.serial_limit - self.next_serial;
+        (left < SERIAL_STEP / 2).then_some(Serial(self.serial_limit + SERIAL_STEP))
+    }
+
+    /// Serials up to `limit` are reserved.
+    pub fn serials_reserved(&mut self, limit: Serial) {
+        self.serial_limit = self.serial_limit.max(limit.0);
+    }
+
+    /// The daemon's limits.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Replaces the daemon's limits (reload).
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+}

@@ -1,0 +1,586 @@
+//! The book's leases: claims, flights, ends.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::{Book, Flight, Landing};
+use crate::domain::anchor::Anchor;
+use crate::domain::error::{Ended, Error};
+use crate::domain::lease::{Adequacy, AfterClose, Lease, LeaseId, LeaseRecord, Opener, Phase, Scope, Serial, later};
+use crate::domain::ledger::Durable;
+use crate::domain::name::RoleName;
+use crate::domain::role::{DEFAULT_MAX_LEASES, OnClose};
+
+/// How long the bytes of a slot token stay readable after a rotation killed it (fuse-nodes 0.6 step 5).
+const SLOT_GRACE: Duration = Duration::from_millis(1500);
+
+/// How long a token that was made for nobody waits for an opener, if its role revokes at the last close.
+const UNCLAIMED: Duration = Duration::from_secs(5);
+
+/// Background renewals that fail are repeated after this, doubled up to [`COOLING_MOST`].
+const COOLING_LEAST: Duration = Duration::from_secs(5);
+
+/// See [`COOLING_LEAST`].
+const COOLING_MOST: Duration = Duration::from_secs(120);
+
+/// The answer to an opener.
+#[derive(Debug)]
+pub enum Claim {
+    /// Held now. `renew`: its successor should be made in the background.
+    Held {
+        /// The lease.
+        serial: Serial,
+        /// Start a flight.
+        renew: bool,
+    },
+    /// A flight must land first. `fallback`: a lease that still lives, for when minting fails.
+    Wait {
+        /// Still alive, with little time.
+        fallback: Option<Serial>,
+    },
+}
+
+/// A lease that has just ended.
+#[derive(Debug)]
+pub struct Ending {
+    /// Its record.
+    pub record: LeaseRecord,
+    /// How.
+    pub how: Ended,
+    /// Nothing to delete upstream: a rotation did it.
+    pub gone: bool,
+}
+
+/// What is due.
+#[derive(Debug, Default)]
+pub struct Due {
+    /// Leases whose time is over.
+    pub ends: Vec<(Serial, Ended)>,
+    /// Scopes whose held lease wants a successor.
+    pub renewals: Vec<(Scope, RoleName)>,
+    /// When to look again.
+    pub next: Option<Timestamp>,
+}
+
+/// Live leases by state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// With handles, current.
+    pub held: usize,
+    /// Without handles, current.
+    pub lingering: usize,
+    /// With a successor.
+    pub superseded: usize,
+    /// To be deleted upstream.
+    pub revoking: usize,
+}
+
+impl Book {
+    /// Takes in a record found at start. Handles do not survive a crash, so a lease counts as closed: at the time the
+    /// ledger noted, else now.
+    pub(super) fn adopt(&mut self, record: LeaseRecord, linger: Option<Timestamp>, now: Timestamp) {
+        let phase = record.phase;
+        let scope = record.scope.clone();
+        let mut lease = Lease::new(record, now);
+        if let Some(end) = linger {
+            lease.expires_at = end.min(lease.record.ends_at);
+        }
+        if phase != Phase::Live {
+            lease.ended = Some(Ended::Revoked);
+        }
+        let (serial, issued_at) = (lease.record.serial, lease.record.issued_at);
+        let reusable = phase == Phase::Live && !matches!(scope, Scope::Open { .. });
+        self.insert(lease);
+        if !reusable {
+            return;
+        }
+        match self.current.get(&scope).and_then(|other| self.leases.get(other)).map(|other| other.record.issued_at) {
+            Some(other) if other > issued_at => self.mark_superseded(serial, now),
+            Some(_) => {
+                if let Some(older) = self.current.insert(scope, serial) {
+                    self.mark_superseded(older, now);
+                }
+            }
+            None => {
+                self.current.insert(scope, serial);
+            }
+        }
+    }
+
+    fn mark_superseded(&mut self, serial: Serial, now: Timestamp) {
+        if let Some(lease) = self.leases.get_mut(&serial) {
+            lease.supersede(now, SLOT_GRACE);
+        }
+    }
+
+    fn insert(&mut self, lease: Lease) {
+        let serial = lease.record.serial;
+        self.ids.insert(lease.record.id.clone(), serial);
+        self.by_role.entry(lease.record.role.clone()).or_default().insert(serial);
+        self.leases.insert(serial, lease);
+    }
+
+    fn drop_lease(&mut self, serial: Serial) {
+        if let Some(lease) = self.leases.remove(&serial) {
+            self.ids.remove(&lease.record.id);
+            if let Some(serials) = self.by_role.get_mut(&lease.record.role) {
+                serials.remove(&serial);
+            }
+        }
+    }
+
+    /// A lease by its number.
+    pub fn lease(&self, serial: Serial) -> Option<&Lease> {
+        self.leases.get(&serial)
+    }
+
+    /// A lease by its public name.
+    pub fn lease_by_id(&self, id: &str) -> Option<&Lease> {
+        self.leases.values().find(|lease| lease.record.id.as_str() == id)
+    }
+
+    /// Serials of everything issued for a role.
+    pub(super) fn serials_of(&self, role: &RoleName) -> impl Iterator<Item = Serial> {
+        self.by_role.get(role).into_iter().flatten().copied()
+    }
+
+    /// Live leases of a role, oldest first. The current one of a shared slot counts for each of its roles.
+    pub fn live_leases(&self, role: &RoleName, now: Timestamp) -> Vec<&Lease> {
+        let slot = self.slot_lease(role).filter(|lease| &lease.record.role != role);
+        let own = self.serials_of(role).filter_map(|serial| self.leases.get(&serial));
+        let mut live: Vec<&Lease> = own.chain(slot).filter(|lease| lease.is_live(now)).collect();
+        live.sort_by_key(|lease| lease.record.serial);
+        live
+    }
+
+    fn slot_lease(&self, role: &RoleName) -> Option<&Lease> {
+        let entry = self.role(role).filter(|entry| entry.role.credential_type.is_slot())?;
+        let address = self.anchor(&entry.role.anchor)?.anchor.access.address.clone();
+        self.current_lease(&Scope::Slot { address, owner: entry.role.owner.clone() })
+    }
+
+    /// The lease that openers of a scope get.
+    pub fn current_lease(&self, scope: &Scope) -> Option<&Lease> {
+        self.leases.get(self.current.get(scope)?)
+    }
+
+    /// All leases, ended ones included.
+    pub fn leases(&self) -> impl Iterator<Item = &Lease> {
+        self.leases.values()
+    }
+
+    /// Serial that the next lease of a shared scope will have.
+    ///
+    /// # Errors
+    /// No serials left.
+    pub fn prospect(&mut self, scope: &Scope) -> Result<Serial, Error> {
+        if let Some(serial) = self.prospects.get(scope) {
+            return Ok(*serial);
+        }
+        let serial = self.take_serial()?;
+        self.prospects.insert(scope.clone(), serial);
+        Ok(serial)
+    }
+
+    /// Whether `serial` is the prospect of `scope`.
+    pub fn is_prospect(&self, scope: &Scope, serial: Serial) -> bool {
+        self.prospects.get(scope) == Some(&serial)
+    }
+
+    /// An opener of `scope` at `now`: holds a lease if one has enough life.
+    pub fn claim(&mut self, scope: &Scope, role: &RoleName, now: Timestamp) -> Claim {
+        let spare = matches!(scope, Scope::Open { .. }) && self.assign_spare(scope, role, now);
+        let cooling = self.cooling.get(scope).is_some_and(|(until, _)| now < *until);
+        let flying = self.flights.contains_key(scope);
+        let serial = self.current.get(scope).copied();
+        let Some(lease) = serial.and_then(|serial| self.leases.get_mut(&serial)) else {
+            return Claim::Wait { fallback: None };
+        };
+        let serial = lease.record.serial;
+        // A node of an unshared role is opened twice only through a pinned dentry: it shares what is held, no more.
+        if matches!(scope, Scope::Open { .. }) && lease.handles == 0 && !spare {
+            return Claim::Wait { fallback: None };
+        }
+        match lease.adequacy(now) {
+            Adequacy::Enough => {
+                lease.open();
+                Claim::Held { serial, renew: false }
+            }
+            Adequacy::Renew => {
+                lease.open();
+                Claim::Held { serial, renew: !flying && !cooling }
+            }
+            Adequacy::Wait => Claim::Wait { fallback: Some(serial) },
+            Adequacy::Dead => Claim::Wait { fallback: None },
+        }
+    }
+
+    fn assign_spare(&mut self, scope: &Scope, role: &RoleName, now: Timestamp) -> bool {
+        if self.current.contains_key(scope) {
+            return false;
+        }
+        while let Some(serial) = self.spares.get_mut(role).and_then(Vec::pop) {
+            let Some(lease) = self.leases.get_mut(&serial) else { continue };
+            if matches!(lease.adequacy(now), Adequacy::Enough | Adequacy::Renew) {
+                lease.record.scope = scope.clone();
+                self.current.insert(scope.clone(), serial);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Holds a lease that lives, whatever its remaining time.
+    pub fn hold(&mut self, serial: Serial, now: Timestamp) -> bool {
+        match self.leases.get_mut(&serial) {
+            Some(lease) if lease.is_live(now) => {
+                lease.open();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A handle was closed. [`AfterClose::Revoke`] leaves the ending to the caller.
+    pub fn release(&mut self, serial: Serial, now: Timestamp) -> AfterClose {
+        let Some(lease) = self.leases.get_mut(&serial) else { return AfterClose::Over };
+        let after = lease.close(now);
+        let over = lease.handles == 0 && lease.record.phase == Phase::Revoking && lease.record.token.is_none();
+        if over {
+            self.drop_lease(serial);
+        }
+        after
+    }
+
+    /// A hold that nobody will read is given back; the opener comes again at once through another node, so the last
+    /// close does not revoke.
+    pub fn give_back(&mut self, serial: Serial, now: Timestamp) {
+        let Some(lease) = self.leases.get_mut(&serial) else { return };
+        lease.handles = lease.handles.saturating_sub(1);
+        if lease.handles == 0 {
+            Self::unclaimed(lease, now);
+        }
+    }
+
+    fn unclaimed(lease: &mut Lease, now: Timestamp) {
+        if lease.record.credential_type.is_slot() {
+            return;
+        }
+        let wait = if lease.record.on_close == OnClose::Revoke { UNCLAIMED } else { lease.record.times.ttl };
+        lease.expires_at = later(now, wait).min(lease.record.ends_at);
+    }
+
+    /// Joins the flight of a scope, or starts one: then the second value is true and the caller makes the token.
+    pub fn board(&mut self, scope: &Scope, waiters: u32) -> (watch::Receiver<Landing>, bool) {
+        if let Some(flight) = self.flights.get_mut(scope) {
+            flight.waiters += waiters;
+            return (flight.landing.subscribe(), false);
+        }
+        let (landing, receiver) = watch::channel(None);
+        self.flights.insert(scope.clone(), Flight { waiters, landing });
+        (receiver, true)
+    }
+
+    /// A waiter gives up.
+    pub fn leave(&mut self, scope: &Scope, landing: &watch::Receiver<Landing>, now: Timestamp) {
+        let landed = match &*landing.borrow() {
+            Some(Ok(serial)) => Some(*serial),
+            Some(Err(_)) => return,
+            None => None,
+        };
+        match landed {
+            Some(serial) => self.give_back(serial, now),
+            None => {
+                if let Some(flight) = self.flights.get_mut(scope) {
+                    flight.waiters = flight.waiters.saturating_sub(1);
+                }
+            }
+        }
+    }
+
+    /// Whether a token is being made for `scope`.
+    pub fn is_flying(&self, scope: &Scope) -> bool {
+        self.flights.contains_key(scope)
+    }
+
+    /// What to make for an opener of `scope`.
+    ///
+    /// # Errors
+    /// Role or anchor gone, too many leases, no serials.
+    pub fn plan(
+        &mut self,
+        name: &RoleName,
+        scope: &Scope,
+        opener: Opener,
+        now: Timestamp,
+    ) -> Result<(LeaseRecord, Anchor), Error> {
+        let role = self.find_role(name)?.role.clone();
+        let anchor = self.find_anchor(&role.anchor)?.anchor.clone();
+        let limit = role.max_leases.unwrap_or(DEFAULT_MAX_LEASES);
+        let flying = self.flights.keys().filter(|other| *other != scope && other.role() == Some(name)).count();
+        if self.live_leases(name, now).len() + flying >= limit as usize {
+            return Err(Error::TooManyLeases { role: name.clone(), limit });
+        }
+        let serial = match scope {
+            Scope::Open { .. } => self.take_serial()?,
+            _ => self.prospect(scope)?,
+        };
+        let times = role.times(&self.limits);
+        let record = LeaseRecord {
+            id: LeaseId::new(now),
+            serial,
+            role: name.clone(),
+            scope: scope.clone(),
+            owner: role.owner,
+            credential_type: role.credential_type,
+            organization: role.organization,
+            anchor: role.anchor,
+            address: anchor.access.address.clone(),
+            description: role.description.unwrap_or_else(|| name.to_string()),
+            phase: Phase::Intent,
+            token_id: None,
+            token: None,
+            issued_at: now,
+            ends_at: later(now, times.max_ttl),
+            times,
+            on_close: role.on_close,
+            opener,
+        };
+        Ok((record, anchor))
+    }
+
+    /// A token was made and is durable: makes it current, with one hold for each waiter, and lands the flight.
+    /// Returns the lease it replaces. `Err` when its role is gone or means another owner now: the token is then kept
+    /// only to be revoked.
+    pub fn publish(&mut self, record: Durable<LeaseRecord>, now: Timestamp) -> Result<Option<Serial>, LeaseRecord> {
+        let record = record.into_inner();
+        let (scope, serial, name) = (record.scope.clone(), record.serial, record.role.clone());
+        self.prospects.retain(|_, prospect| *prospect != serial);
+        let wanted = self.role(&name).is_some_and(|entry| {
+            let role = &entry.role;
+            role.owner == record.owner && role.credential_type == record.credential_type && role.anchor == record.anchor
+        });
+        let mut lease = Lease::new(record.clone(), now);
+        if !wanted {
+            lease.ended = Some(Ended::Revoked);
+            self.insert(lease);
+            self.land(&scope, Err(Error::not_found(format!("role \"{name}\" any more"))));
+            return Err(record);
+        }
+        let waiters = self.flights.get(&scope).map_or(0, |flight| flight.waiters);
+        for _ in 0..waiters {
+            lease.open();
+        }
+        if waiters == 0 {
+            Self::unclaimed(&mut lease, now);
+        }
+        self.insert(lease);
+        if waiters == 0 && matches!(scope, Scope::Open { .. }) {
+            self.spares.entry(name).or_default().push(serial);
+            self.land(&scope, Ok(serial));
+            return Ok(None);
+        }
+        let former = self.current.insert(scope.clone(), serial);
+        if let Some(former) = former {
+            self.mark_superseded(former, now);
+        }
+        self.cooling.remove(&scope);
+        self.land(&scope, Ok(serial));
+        Ok(former)
+    }
+
+    /// Ends a flight without a token.
+    pub fn crash(&mut self, scope: &Scope, error: Error, now: Timestamp) {
+        let failures = self.cooling.get(scope).map_or(0, |(_, failures)| *failures);
+        let wait = COOLING_LEAST.saturating_mul(1 << failures.min(8)).min(COOLING_MOST);
+        if matches!(scope, Scope::Open { .. }) {
+            self.current.remove(scope);
+        } else {
+            self.cooling.insert(scope.clone(), (later(now, wait), failures + 1));
+        }
+        self.land(scope, Err(error));
+    }
+
+    fn land(&mut self, scope: &Scope, result: Result<Serial, Error>) {
+        if let Some(flight) = self.flights.remove(scope) {
+            flight.landing.send_replace(Some(result));
+        }
+    }
+
+    /// Ends a lease for its handles. `None` if it had ended before.
+    pub fn end(&mut self, serial: Serial, how: Ended) -> Option<Ending> {
+        let lease = self.leases.get_mut(&serial).filter(|lease| lease.ended.is_none())?;
+        lease.ended = Some(how);
+        let (scope, record) = (lease.record.scope.clone(), lease.record.clone());
+        let gone = lease.superseded_at.is_some() && record.credential_type.is_slot();
+        if self.current.get(&scope) == Some(&serial) {
+            self.current.remove(&scope);
+        }
+        Some(Ending { record, how, gone })
+    }
+
+    /// Notes that the revocation of an ended lease is durable.
+    pub fn revoking(&mut self, serial: Serial) {
+        if let Some(lease) = self.leases.get_mut(&serial) {
+            lease.record.phase = Phase::Revoking;
+        }
+    }
+
+    /// The token is proven gone: its secret is dropped, and the lease with its last handle.
+    pub fn gone(&mut self, serial: Serial) {
+        if let Some(lease) = self.leases.get_mut(&serial) {
+            lease.record.phase = Phase::Revoking;
+            lease.record.token = None;
+            if lease.handles == 0 {
+                self.drop_lease(serial);
+            }
+        }
+    }
+
+    /// Nobody can open a node of an unshared role any more.
+    pub fn forget_node(&mut self, scope: &Scope) {
+        if matches!(scope, Scope::Open { .. }) && !self.flights.contains_key(scope) {
+            self.current.remove(scope);
+        }
+    }
+
+    /// Takes a role's leases out of use: they live on for their holders only.
+    pub(super) fn detach(&mut self, name: &RoleName, now: Timestamp) {
+        self.current.retain(|scope, _| scope.role() != Some(name));
+        self.prospects.retain(|scope, _| scope.role() != Some(name));
+        self.spares.remove(name);
+        let serials: Vec<Serial> = self.serials_of(name).collect();
+        for serial in serials {
+            if let Some(lease) = self.leases.get_mut(&serial)
+                && !lease.record.credential_type.is_slot()
+            {
+                lease.superseded_at = lease.superseded_at.or(Some(now));
+            }
+        }
+    }
+
+    /// Moves a lease to another role name.
+    pub(super) fn move_lease(&mut self, serial: Serial, to: &RoleName) {
+        let Some(lease) = self.leases.get_mut(&serial) else { return };
+        let from = std::mem::replace(&mut lease.record.role, to.clone());
+        let scope = lease.record.scope.renamed(to);
+        let former = std::mem::replace(&mut lease.record.scope, scope.clone());
+        if let Some(serials) = self.by_role.get_mut(&from) {
+            serials.remove(&serial);
+        }
+        self.by_role.entry(to.clone()).or_default().insert(serial);
+        if self.current.get(&former) == Some(&serial) {
+            self.current.remove(&former);
+            self.current.insert(scope, serial);
+        }
+    }
+
+    /// The records of a role's leases as they will be under another name.
+    pub fn leases_renamed(&self, from: &RoleName, to: &RoleName) -> Vec<LeaseRecord> {
+        let own = self.serials_of(from).filter_map(|serial| self.leases.get(&serial));
+        own.map(|lease| {
+            let scope = lease.record.scope.renamed(to);
+            LeaseRecord { role: to.clone(), scope, ..lease.record.clone() }
+        })
+        .filter(|record| record.token.is_some())
+        .collect()
+    }
+
+    /// Gives a lingering lease its `ttl` anew.
+    pub fn renew(&mut self, serial: Serial, now: Timestamp) {
+        if let Some(lease) = self.leases.get_mut(&serial) {
+            lease.renew(now);
+        }
+    }
+
+    /// Whether another role than `name` uses the slot of a lease.
+    pub fn slot_shared_beyond(&self, record: &LeaseRecord, name: &RoleName) -> Option<RoleName> {
+        if !record.credential_type.is_slot() {
+            return None;
+        }
+        self.roles()
+            .find(|(other, entry)| {
+                *other != name
+                    && entry.role.owner == record.owner
+                    && entry.role.credential_type == record.credential_type
+                    && self.anchor(&entry.role.anchor).is_some_and(|a| a.anchor.access.address == record.address)
+            })
+            .map(|(other, _)| other.clone())
+    }
+
+    /// Hands a slot lease to another role that uses the slot.
+    pub fn inherit(&mut self, serial: Serial, heir: &RoleName) {
+        self.move_lease(serial, heir);
+    }
+
+    /// Scopes of a role that have a current lease.
+    pub fn scopes_in_use(&self, name: &RoleName) -> Vec<Scope> {
+        self.current.keys().filter(|scope| scope.role() == Some(name)).cloned().collect()
+    }
+
+    /// What is due at `now`, and when to look again.
+    pub fn due(&self, now: Timestamp) -> Due {
+        let mut due = Due::default();
+        let mut next = |at: Timestamp| due.next = Some(due.next.map_or(at, |other| other.min(at)));
+        for lease in self.leases.values().filter(|lease| lease.ended.is_none()) {
+            let end = lease.expires_at.min(lease.record.ends_at);
+            if end <= now {
+                let how = if end < lease.record.ends_at { lease.ends_as } else { Ended::Expired };
+                due.ends.push((lease.record.serial, how));
+                continue;
+            }
+            next(end);
+            if let Some(at) = lease.renew_at() {
+                let scope = &lease.record.scope;
+                let at = self.cooling.get(scope).map_or(at, |(until, _)| at.max(*until));
+                if at > now {
+                    next(at);
+                } else if !self.flights.contains_key(scope) && self.role(&lease.record.role).is_some() {
+                    due.renewals.push((scope.clone(), lease.record.role.clone()));
+                }
+            }
+        }
+        if let Some(at) = self.next_grave() {
+            next(at);
+        }
+        due
+    }
+
+    /// Live leases by state.
+    pub fn counts(&self, now: Timestamp) -> Counts {
+        let mut counts = Counts::default();
+        for lease in self.leases.values() {
+            if !lease.is_live(now) {
+                counts.revoking += usize::from(lease.record.token.is_some() || lease.record.phase == Phase::Intent);
+                continue;
+            }
+            match lease.state() {
+                "held" => counts.held += 1,
+                "lingering" => counts.lingering += 1,
+                _ => counts.superseded += 1,
+            }
+        }
+        counts
+    }
+}
+
+impl Scope {
+    /// The role it belongs to; `None` for slots, which several roles share.
+    pub fn role(&self) -> Option<&RoleName> {
+        match self {
+            Self::Slot { .. } => None,
+            Self::Role(role) | Self::Unit { role, .. } | Self::Open { role, .. } => Some(role),
+        }
+    }
+
+    fn renamed(&self, to: &RoleName) -> Self {
+        let mut scope = self.clone();
+        match &mut scope {
+            Self::Slot { .. } => {}
+            Self::Role(role) | Self::Unit { role, .. } | Self::Open { role, .. } => *role = to.clone(),
+        }
+        scope
+    }
+}

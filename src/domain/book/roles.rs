@@ -1,0 +1,194 @@
+//! The book's roles and anchors.
+
+use jiff::Timestamp;
+
+use super::{AnchorEntry, Book, Origin, RoleEntry};
+use crate::domain::anchor::Anchor;
+use crate::domain::error::Error;
+use crate::domain::lease::{Scope, Serial};
+use crate::domain::ledger::Rotation;
+use crate::domain::name::{AnchorName, RoleName};
+use crate::domain::role::Role;
+
+/// A removed role whose leases live for a grace: `install` and `mv` remove a file before they write it anew.
+#[derive(Debug, Clone)]
+pub struct Grave {
+    /// Its name.
+    pub name: RoleName,
+    /// What it was.
+    pub role: Role,
+    /// What it had issued.
+    pub serials: Vec<Serial>,
+    /// End of the grace.
+    pub until: Timestamp,
+}
+
+/// What writing a role did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Write {
+    /// The name was in use.
+    pub existed: bool,
+    /// Tokens already issued stay in use.
+    pub kept_tokens: bool,
+}
+
+impl Book {
+    /// A role in force.
+    pub fn role(&self, name: &RoleName) -> Option<&RoleEntry> {
+        self.roles.get(name)
+    }
+
+    /// A role in force, or the error for the reader.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn find_role(&self, name: &RoleName) -> Result<&RoleEntry, Error> {
+        self.roles.get(name).ok_or_else(|| Error::not_found(format!("role \"{name}\"")))
+    }
+
+    /// All roles, by name.
+    pub fn roles(&self) -> impl Iterator<Item = (&RoleName, &RoleEntry)> {
+        self.roles.iter()
+    }
+
+    /// The name that has a number, whether or not a role is in force under it.
+    pub fn name_of(&self, number: u32) -> Option<&RoleName> {
+        self.names.get(&number)
+    }
+
+    /// The number of a name; a new one for a new name.
+    pub fn number(&mut self, name: &RoleName) -> u32 {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let number = self.names.keys().max().map_or(1, |last| last + 1);
+        self.numbers.insert(name.clone(), number);
+        self.names.insert(number, name.clone());
+        number
+    }
+
+    /// An anchor in force.
+    pub fn anchor(&self, name: &AnchorName) -> Option<&AnchorEntry> {
+        self.anchors.get(name)
+    }
+
+    /// An anchor in force, or the error for the reader.
+    ///
+    /// # Errors
+    /// [`Error::NoAnchor`].
+    pub fn find_anchor(&self, name: &AnchorName) -> Result<&AnchorEntry, Error> {
+        self.anchors.get(name).ok_or_else(|| Error::NoAnchor(name.clone()))
+    }
+
+    /// All anchors, by name.
+    pub fn anchors(&self) -> impl Iterator<Item = (&AnchorName, &AnchorEntry)> {
+        self.anchors.iter()
+    }
+
+    /// Puts anchors into force; those of the mount that are not among them go.
+    pub fn set_anchors(&mut self, anchors: Vec<Anchor>, origin: Origin) {
+        self.anchors.retain(|_, entry| entry.origin != origin);
+        for anchor in anchors {
+            self.anchors.insert(anchor.name.clone(), AnchorEntry { anchor, origin });
+        }
+    }
+
+    /// Puts a role into force. Never touches a token: those already issued stay in use if owner, type and anchor are
+    /// the same; else they live on for their holders only.
+    pub fn write_role(&mut self, name: &RoleName, role: Role, origin: Origin, now: Timestamp) -> Write {
+        let number = self.number(name);
+        let former = self.roles.get(name).map(|entry| entry.role.clone());
+        let existed = former.is_some();
+        let buried = self.graves.iter().position(|grave| &grave.name == name && grave.role.same_principal(&role));
+        let kept_tokens = match (&former, buried) {
+            (Some(former), _) => former.same_principal(&role) && former.share == role.share,
+            (None, Some(index)) => {
+                self.graves.remove(index);
+                true
+            }
+            (None, None) => false,
+        };
+        if !kept_tokens {
+            self.detach(name, now);
+        }
+        self.roles.insert(name.clone(), RoleEntry { role, number, origin, changed_at: now });
+        Write { existed, kept_tokens }
+    }
+
+    /// Takes a role out of force. What it issued waits in a grave until `until`.
+    pub fn remove_role(&mut self, name: &RoleName, until: Timestamp) -> Option<RoleEntry> {
+        let entry = self.roles.remove(name)?;
+        let serials = self.serials_of(name).collect();
+        self.graves.push(Grave { name: name.clone(), role: entry.role.clone(), serials, until });
+        Some(entry)
+    }
+
+    /// Gives a role another name; its leases come along. Returns their serials.
+    pub fn rename_role(&mut self, from: &RoleName, to: &RoleName, now: Timestamp) -> Vec<Serial> {
+        let Some(entry) = self.roles.remove(from) else { return Vec::new() };
+        if self.roles.contains_key(to) {
+            self.detach(to, now);
+        }
+        self.write_role(to, entry.role, entry.origin, now);
+        let moved: Vec<Serial> = self.serials_of(from).collect();
+        for serial in &moved {
+            self.move_lease(*serial, to);
+        }
+        moved
+    }
+
+    /// Graves whose grace is over.
+    pub fn take_graves(&mut self, now: Timestamp) -> Vec<Grave> {
+        let (due, rest) = std::mem::take(&mut self.graves).into_iter().partition(|grave| grave.until <= now);
+        self.graves = rest;
+        due
+    }
+
+    /// Earliest end of a grace.
+    pub(super) fn next_grave(&self) -> Option<Timestamp> {
+        self.graves.iter().map(|grave| grave.until).min()
+    }
+
+    /// The last rotation of a role.
+    pub fn rotation(&self, name: &RoleName) -> Option<Rotation> {
+        self.rotations.get(name).copied()
+    }
+
+    /// Notes a rotation.
+    pub fn rotated(&mut self, name: &RoleName, rotation: Rotation) {
+        self.rotations.insert(name.clone(), rotation);
+    }
+
+    /// Takes a noted rotation back: it did not happen.
+    pub fn unrotated(&mut self, name: &RoleName, former: Option<Rotation>) {
+        match former {
+            Some(former) => self.rotations.insert(name.clone(), former),
+            None => self.rotations.remove(name),
+        };
+    }
+
+    /// Who shares what an opener gets. `node` is the serial of the opened node, used by unshared roles.
+    ///
+    /// # Errors
+    /// Unknown role; a slot whose anchor is not configured; a caller whose unit is unknown where that decides.
+    pub fn scope(&self, name: &RoleName, uid: u32, unit: Option<&str>, node: Serial) -> Result<Scope, Error> {
+        use crate::domain::role::Share;
+        let role = &self.find_role(name)?.role;
+        if role.credential_type.is_slot() {
+            let address = self.find_anchor(&role.anchor)?.anchor.access.address.clone();
+            return Ok(Scope::Slot { address, owner: role.owner.clone() });
+        }
+        Ok(match role.share {
+            Share::Role => Scope::Role(name.clone()),
+            Share::Open => Scope::Open { role: name.clone(), node },
+            Share::Unit => {
+                let unit = unit.ok_or_else(|| {
+                    Error::NotAllowed(format!(
+                        "role \"{name}\" is shared by unit, and the unit of this caller cannot be told (it comes from another pid namespace)"
+                    ))
+                })?;
+                Scope::Unit { role: name.clone(), uid, unit: unit.to_owned() }
+            }
+        })
+    }
+}

@@ -1,0 +1,495 @@
+//! From an opener to a token: claim what is there, or make it through the ports and publish it.
+//!
+//! The one order of DESIGN 8, in [`Issuer::make`]: intent durable, call, answer durable, published, waiters answered.
+//! `issuer/revoke.rs` is the way back, `issuer/rotate.rs` and `issuer/admin.rs` the operator's side.
+
+mod admin;
+mod revoke;
+mod rotate;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::{Notify, watch};
+
+use super::anchor::Anchor;
+use super::book::{Book, Claim, Landing};
+use super::error::{Ended, Error};
+use super::event::{Event, Observer};
+use super::lease::{AfterClose, LeaseRecord, Opener, Scope, Serial, later};
+use super::ledger::{Entry, Ledger};
+use super::name::RoleName;
+use super::owner::{CredentialType, Owner};
+use super::ports::{ApiError, ApiErrorKind, Clock, CreateToken, Effect, StoreError, TokenApi};
+use super::role::UPSTREAM_MARGIN;
+use super::token::Issued;
+
+pub use revoke::Pending;
+
+/// Descriptions tried before giving up; each has a new random id, so a second clash is already a miracle.
+const DESCRIPTION_TRIES: usize = 4;
+
+/// How far upstream's `expired-at` may be from what we asked: it stores milliseconds, we send seconds.
+const LIFETIME_TOLERANCE: Duration = Duration::from_secs(2);
+
+/// Ends of lingering leases reach the ledger at most this late; a crash forgets no more than that.
+const LINGER_NOTE: Duration = Duration::from_secs(5);
+
+/// What the issuer is told about the daemon.
+#[derive(Debug, Clone)]
+pub struct IssuerSettings {
+    /// Host name in upstream descriptions.
+    pub host: String,
+    /// Grace between the removal of a role and the revocation of what it issued.
+    pub delete_grace: Duration,
+    /// Nothing survives this process: a stop revokes everything.
+    pub ephemeral: bool,
+}
+
+/// Makes, hands out, renews and revokes tokens.
+pub struct Issuer {
+    /// Taken for moments, by any thread; never held over an await, a port call or an observer call.
+    book: Mutex<Book>,
+    ledger: Ledger,
+    api: Arc<dyn TokenApi>,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+    settings: IssuerSettings,
+    runtime: tokio::runtime::Handle,
+    /// Revocations under way. Taken for moments, never together with `book`.
+    pending: Mutex<revoke::Queue>,
+    /// Leases whose lingering end the ledger does not have yet. Taken for moments, never together with `book`.
+    unnoted: Mutex<Vec<Serial>>,
+    /// Serializes writes of roles and anchors, so that check and commit are one.
+    admin: tokio::sync::Mutex<()>,
+    pub(super) wake: Notify,
+    /// When the keeper will look next, in milliseconds of Unix time.
+    armed: AtomicI64,
+}
+
+impl Issuer {
+    /// Over what a start found. The caller has reserved [`Book::serial_limit`].
+    pub fn new(
+        book: Book,
+        ledger: Ledger,
+        api: Arc<dyn TokenApi>,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+        settings: IssuerSettings,
+        runtime: tokio::runtime::Handle,
+    ) -> Arc<Self> {
+        let issuer = Arc::new(Self {
+            book: Mutex::new(book),
+            ledger,
+            api,
+            clock,
+            observer,
+            settings,
+            runtime,
+            pending: Mutex::default(),
+            unnoted: Mutex::default(),
+            admin: tokio::sync::Mutex::default(),
+            wake: Notify::new(),
+            armed: AtomicI64::new(0),
+        });
+        issuer.enqueue_found();
+        issuer
+    }
+
+    /// The book, for looking. Hold it for moments only.
+    pub fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock()
+    }
+
+    /// The wall clock.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// Whether a stop revokes everything.
+    pub fn ephemeral(&self) -> bool {
+        self.settings.ephemeral
+    }
+
+    pub(super) fn observe(&self, event: Event) {
+        self.observer.observe(self.now(), &event);
+    }
+
+    /// The fast way: holds a lease if one has enough life. Never waits.
+    pub fn open_now(self: &Arc<Self>, scope: &Scope, role: &RoleName, opener: Opener) -> Option<Serial> {
+        let now = self.now();
+        let mut book = self.book.lock();
+        let Claim::Held { serial, renew } = book.claim(scope, role, now) else { return None };
+        let (first, renew_at) =
+            book.lease(serial).map_or((false, None), |lease| (lease.handles == 1, lease.renew_at()));
+        if renew {
+            self.start_flight(&mut book, scope, role, opener, 0);
+        }
+        drop(book);
+        if first {
+            self.note_linger(serial, now);
+            if let Some(at) = renew_at {
+                self.arm(at);
+            }
+        }
+        Some(serial)
+    }
+
+    /// Holds a lease of `scope`, making one if needed.
+    ///
+    /// # Errors
+    /// What making it met, unless an older token still lives: that one is handed out then. [`Error::Deadline`] after
+    /// `deadline`; the token is kept for the next open.
+    pub async fn open(
+        self: &Arc<Self>,
+        scope: &Scope,
+        role: &RoleName,
+        opener: Opener,
+        deadline: Duration,
+    ) -> Result<Serial, Error> {
+        if let Some(serial) = self.open_now(scope, role, opener) {
+            return Ok(serial);
+        }
+        let (mut waiter, fallback) = {
+            let now = self.now();
+            let mut book = self.book.lock();
+            // Somebody may have been faster since the lock was let go.
+            match book.claim(scope, role, now) {
+                Claim::Held { serial, .. } => return Ok(serial),
+                Claim::Wait { fallback } => {
+                    let landing = self.start_flight(&mut book, scope, role, opener, 1);
+                    (Waiter { issuer: self, scope, landing, seated: true }, fallback)
+                }
+            }
+        };
+        let result = match tokio::time::timeout(deadline, waiter.land()).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::Deadline(deadline)),
+        };
+        drop(waiter);
+        match (result, fallback) {
+            (Ok(serial), _) => Ok(serial),
+            (Err(_), Some(serial)) if self.book.lock().hold(serial, self.now()) => Ok(serial),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// A handle was closed.
+    pub fn close(self: &Arc<Self>, serial: Serial) {
+        let now = self.now();
+        let (after, end) = {
+            let mut book = self.book.lock();
+            let after = book.release(serial, now);
+            (after, book.lease(serial).map(|lease| lease.expires_at))
+        };
+        match after {
+            AfterClose::Held | AfterClose::Over => {}
+            AfterClose::Lingers => {
+                self.note_linger(serial, now);
+                if let Some(end) = end {
+                    self.arm(end);
+                }
+            }
+            AfterClose::Revoke => self.end_soon(serial, Ended::Revoked),
+        }
+    }
+
+    /// Gives back a hold that nobody will read.
+    pub fn give_back(&self, serial: Serial) {
+        let now = self.now();
+        let end = {
+            let mut book = self.book.lock();
+            book.give_back(serial, now);
+            book.lease(serial).map(|lease| lease.expires_at)
+        };
+        if let Some(end) = end {
+            self.arm(end);
+        }
+    }
+
+    /// Joins the flight of a scope, starting it if there is none.
+    pub(super) fn start_flight(
+        self: &Arc<Self>,
+        book: &mut Book,
+        scope: &Scope,
+        role: &RoleName,
+        opener: Opener,
+        waiters: u32,
+    ) -> watch::Receiver<Landing> {
+        let (landing, first) = book.board(scope, 0);
+        if waiters > 0 {
+            book.board(scope, waiters);
+        }
+        if first {
+            let (issuer, scope, role) = (self.clone(), scope.clone(), role.clone());
+            self.runtime.spawn(async move { issuer.fly(scope, role, opener).await });
+        }
+        landing
+    }
+
+    /// Carries one flight to its end, a panic included: a scope must never stay closed.
+    async fn fly(self: Arc<Self>, scope: Scope, role: RoleName, opener: Opener) {
+        let making = {
+            let (issuer, scope) = (self.clone(), scope.clone());
+            self.runtime.spawn(async move { issuer.make(&scope, &role, opener).await })
+        };
+        let error = match making.await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error),
+            Err(_) => Some(Error::NotSupported("an internal error stopped this; the log has it".into())),
+        };
+        if let Some(error) = error {
+            self.book.lock().crash(&scope, error, self.now());
+        }
+        self.wake.notify_one();
+    }
+
+    /// Makes one token, in the order of DESIGN 8.
+    async fn make(self: &Arc<Self>, scope: &Scope, role: &RoleName, opener: Opener) -> Result<(), Error> {
+        let mut last = None;
+        for _ in 0..DESCRIPTION_TRIES {
+            let (mut record, anchor) = self.book.lock().plan(role, scope, opener, self.now())?;
+            self.spare_anchor(&record, &anchor).await?;
+            record.description = describe(&self.settings.host, &record);
+            let intent = self.ledger.intent(record).await?.into_inner();
+            let request = CreateToken {
+                owner: intent.owner.clone(),
+                credential_type: intent.credential_type,
+                description: intent.description.clone(),
+                expires_at: upstream_end(intent.ends_at),
+            };
+            match self.api.create(&anchor.access, &request).await {
+                Ok(issued) => return self.keep(intent, issued, &request, &anchor).await,
+                Err(error) if error.effect == Effect::Unknown => {
+                    let owner = intent.owner.clone();
+                    self.search_soon(intent);
+                    return Err(Error::upstream(error, Some(&owner)));
+                }
+                Err(error) => {
+                    self.ledger.gone(&intent.id).await?;
+                    if error.kind != ApiErrorKind::DescriptionTaken {
+                        return Err(Error::upstream(error, Some(&intent.owner)));
+                    }
+                    last = Some(Error::upstream(error, Some(&intent.owner)));
+                }
+            }
+        }
+        Err(last.unwrap_or(Error::WouldBlock))
+    }
+
+    /// The answer is here: check its end, make it durable, publish it.
+    async fn keep(
+        self: &Arc<Self>,
+        mut intent: LeaseRecord,
+        issued: Issued,
+        request: &CreateToken,
+        anchor: &Anchor,
+    ) -> Result<(), Error> {
+        let asked = request.expires_at;
+        let acceptable = issued.expires_at.is_some_and(|end| end <= later(asked, LIFETIME_TOLERANCE));
+        if !acceptable {
+            return self.refuse_lifetime(intent, issued, asked).await;
+        }
+        if let Some(end) = issued.expires_at
+            && later(end, LIFETIME_TOLERANCE) < asked
+        {
+            // A policy upstream made it shorter: our end comes before theirs.
+            intent.ends_at = end.checked_sub(UPSTREAM_MARGIN).unwrap_or(end).min(intent.ends_at);
+        }
+        let durable = match self.ledger.live(&intent, &issued).await {
+            Ok(durable) => durable,
+            Err(error) => {
+                // Nobody may have it. The intent stands, so a later search finds what this DELETE does not.
+                let _ = match intent.credential_type.is_slot() {
+                    true => self.api.revoke_slot(&anchor.access, &intent.owner).await,
+                    false => self.api.revoke(&anchor.access, &issued.id).await,
+                };
+                self.search_soon(intent);
+                return Err(error.into());
+            }
+        };
+        let (serial, id) = (intent.serial, intent.id.clone());
+        let published = self.book.lock().publish(durable, self.now());
+        match published {
+            Ok(former) => {
+                let lease = self.book.lock().lease(serial).map(|lease| Box::new(lease.record.clone()));
+                if let Some(lease) = lease {
+                    self.observe(Event::Issued { lease, former });
+                }
+                if let Some(former) = former
+                    && intent.credential_type.is_slot()
+                {
+                    self.slot_replaced(former).await;
+                }
+            }
+            Err(_) => {
+                tracing::info!(lease = %id, "its role is gone: revoking the token just made");
+                self.revoke_ended(serial).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// A token whose end is not what we asked for is revoked, not handed out.
+    async fn refuse_lifetime(
+        self: &Arc<Self>,
+        intent: LeaseRecord,
+        issued: Issued,
+        asked: Timestamp,
+    ) -> Result<(), Error> {
+        let got = issued.expires_at.map_or_else(|| "none".to_owned(), |end| end.to_string());
+        let detail = format!("asked for {asked}, got {got}; servers before TFE v202305-1 cannot end tokens");
+        let owner = intent.owner.clone();
+        let record = self.ledger.live(&intent, &issued).await?.into_inner();
+        self.discard_soon(record);
+        Err(Error::upstream(ApiError::new(ApiErrorKind::Lifetime, detail), Some(&owner)))
+    }
+
+    /// Refuses to fill a slot whose present token is our own anchor.
+    async fn spare_anchor(&self, record: &LeaseRecord, anchor: &Anchor) -> Result<(), Error> {
+        if !record.credential_type.is_slot() || anchor.access.owner.as_ref() != Some(&record.owner) {
+            return Ok(());
+        }
+        let kills = Err(Error::WouldKillAnchor(anchor.name.clone()));
+        match (record.credential_type, &record.owner, &anchor.token_id) {
+            // A team has described tokens beside its slot: the anchor may be one of those.
+            (CredentialType::TeamLegacy, Owner::Team { .. }, Some(own)) => {
+                match self.api.slot(&anchor.access, &record.owner).await {
+                    Ok(slot) if slot.as_ref() != Some(own) => Ok(()),
+                    Ok(_) => kills,
+                    Err(error) => Err(Error::upstream(error, Some(&record.owner))),
+                }
+            }
+            _ => kills,
+        }
+    }
+
+    /// Asks the keeper to look again at `at` or earlier.
+    pub(super) fn arm(&self, at: Timestamp) {
+        let at = at.as_millisecond();
+        if at < self.armed.load(Ordering::Acquire) && at < self.armed.fetch_min(at, Ordering::AcqRel) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// The keeper is about to look: whatever is armed from now on must wake it.
+    pub(super) fn disarm(&self) {
+        self.armed.store(i64::MAX, Ordering::Release);
+    }
+
+    /// The keeper sleeps until `at` at the latest.
+    pub(super) fn armed_until(&self, at: Timestamp) {
+        self.armed.fetch_min(at.as_millisecond(), Ordering::AcqRel);
+    }
+
+    fn note_linger(&self, serial: Serial, now: Timestamp) {
+        if self.settings.ephemeral {
+            return;
+        }
+        let mut unnoted = self.unnoted.lock();
+        if unnoted.last() == Some(&serial) {
+            return;
+        }
+        let first = unnoted.is_empty();
+        unnoted.push(serial);
+        if unnoted.len() > 4096 {
+            unnoted.sort_unstable();
+            unnoted.dedup();
+        }
+        drop(unnoted);
+        if first {
+            self.arm(later(now, LINGER_NOTE));
+        }
+    }
+
+    /// Writes the ends of lingering leases to the ledger.
+    ///
+    /// # Errors
+    /// The store's; they are kept for the next time.
+    pub(super) async fn write_lingers(&self) -> Result<(), StoreError> {
+        let mut serials = std::mem::take(&mut *self.unnoted.lock());
+        serials.sort_unstable();
+        serials.dedup();
+        let entries: Vec<Entry> = {
+            let book = self.book.lock();
+            let live = serials.iter().filter_map(|serial| book.lease(*serial)).filter(|lease| lease.ended.is_none());
+            live.map(|lease| {
+                let end = (lease.handles == 0).then_some(lease.expires_at);
+                Entry::Linger(lease.record.id.clone(), end)
+            })
+            .collect()
+        };
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let result = self.ledger.write(entries).await;
+        if result.is_err() {
+            self.unnoted.lock().extend(serials);
+        }
+        result
+    }
+
+    /// Reserves serials if few are left.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) async fn reserve_serials(&self) -> Result<(), StoreError> {
+        let wanted = self.book.lock().wants_serials();
+        if let Some(limit) = wanted {
+            self.ledger.reserve(limit).await?;
+            self.book.lock().serials_reserved(limit);
+        }
+        Ok(())
+    }
+}
+
+/// An opener that waits for a flight. Dropped before the landing it gives up its seat; the landing's hold goes back.
+struct Waiter<'a> {
+    issuer: &'a Arc<Issuer>,
+    scope: &'a Scope,
+    landing: watch::Receiver<Landing>,
+    seated: bool,
+}
+
+impl Waiter<'_> {
+    async fn land(&mut self) -> Result<Serial, Error> {
+        let landing = self.landing.wait_for(Option::is_some).await;
+        let result = match landing {
+            Ok(landing) => landing.clone().unwrap_or(Err(Error::WouldBlock)),
+            Err(_) => Err(Error::NotSupported("the daemon is stopping".into())),
+        };
+        // No await since the landing was read: the hold is the caller's now.
+        self.seated = false;
+        result
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        if self.seated {
+            let now = self.issuer.now();
+            self.issuer.book.lock().leave(self.scope, &self.landing, now);
+        }
+    }
+}
+
+/// `expired-at` for a lease's end: a little later, whole seconds.
+fn upstream_end(ends_at: Timestamp) -> Timestamp {
+    let end = later(ends_at, UPSTREAM_MARGIN);
+    Timestamp::from_second(end.as_second()).unwrap_or(end)
+}
+
+/// The upstream description: what the operator wants to read, then our mark, host, role and the random lease id, by
+/// which a token whose answer was lost is found. Under 255 bytes.
+fn describe(host: &str, record: &LeaseRecord) -> String {
+    let cut = |text: &str, most: usize| -> String { text.chars().take(most).collect() };
+    let (text, host, role) = (cut(&record.description, 100), cut(host, 40), cut(record.role.as_str(), 60));
+    format!("{text} [tfcfs {host} {role} {}]", record.id)
+}

@@ -1,0 +1,242 @@
+//! What an operator changes: roles and anchors. Check, commit to the ledger, put into force, tell.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Issuer;
+use crate::domain::anchor::{Access, Anchor};
+use crate::domain::book::{Grave, Origin};
+use crate::domain::error::{Ended, Error};
+use crate::domain::event::Event;
+use crate::domain::lease::later;
+use crate::domain::ledger::{Entry, StoredRole};
+use crate::domain::name::{AnchorName, RoleName};
+use crate::domain::role::Role;
+
+impl Issuer {
+    /// Creates or replaces a role of the mount. Makes and kills no token.
+    ///
+    /// # Errors
+    /// A role that the configuration file owns; the ledger's.
+    pub async fn write_role(&self, name: &RoleName, role: Role) -> Result<(), Error> {
+        let _one_at_a_time = self.admin.lock().await;
+        self.may_change_role(name)?;
+        let now = self.now();
+        let number = self.book.lock().number(name);
+        let stored = StoredRole { role: role.clone(), changed_at: now };
+        self.ledger.write(vec![Entry::Number(name.clone(), number), Entry::Role(name.clone(), stored)]).await?;
+        let written = self.book.lock().write_role(name, role, Origin::Mount, now);
+        self.observe(Event::RoleWritten { role: name.clone(), existed: written.existed });
+        Ok(())
+    }
+
+    /// Removes a role of the mount. It stops issuing at once; what it issued is revoked after the grace, unless the
+    /// same name with the same owner comes back.
+    ///
+    /// # Errors
+    /// Unknown role; a role that the configuration file owns; the ledger's.
+    pub async fn remove_role(&self, name: &RoleName) -> Result<(), Error> {
+        let _one_at_a_time = self.admin.lock().await;
+        self.may_change_role(name)?;
+        self.book.lock().find_role(name)?;
+        self.ledger.write(vec![Entry::NoRole(name.clone())]).await?;
+        let until = later(self.now(), self.settings.delete_grace);
+        self.book.lock().remove_role(name, until);
+        self.arm(until);
+        self.observe(Event::RoleRemoved { role: name.clone() });
+        Ok(())
+    }
+
+    /// Gives a role of the mount another name, replacing a role there. Its leases come along.
+    ///
+    /// # Errors
+    /// As [`Issuer::write_role`] and [`Issuer::remove_role`].
+    pub async fn rename_role(&self, from: &RoleName, to: &RoleName) -> Result<(), Error> {
+        let _one_at_a_time = self.admin.lock().await;
+        self.may_change_role(from)?;
+        self.may_change_role(to)?;
+        let now = self.now();
+        let (entries, existed) = {
+            let mut book = self.book.lock();
+            let role = book.find_role(from)?.role.clone();
+            let mut entries = vec![
+                Entry::Number(to.clone(), book.number(to)),
+                Entry::Role(to.clone(), StoredRole { role, changed_at: now }),
+                Entry::NoRole(from.clone()),
+            ];
+            entries.extend(book.leases_renamed(from, to).into_iter().map(Entry::Lease));
+            (entries, book.role(to).is_some())
+        };
+        self.ledger.write(entries).await?;
+        self.book.lock().rename_role(from, to, now);
+        self.observe(Event::RoleRemoved { role: from.clone() });
+        self.observe(Event::RoleWritten { role: to.clone(), existed });
+        Ok(())
+    }
+
+    fn may_change_role(&self, name: &RoleName) -> Result<(), Error> {
+        match self.book.lock().role(name) {
+            Some(entry) if entry.origin == Origin::File => Err(Error::OwnedByFile { what: format!("role \"{name}\"") }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Replaces the mount's anchors, after asking upstream about each of them. On any failure the old ones stay.
+    ///
+    /// # Errors
+    /// A token that upstream refuses, an upstream that cannot be asked, an anchor that a role or the file needs.
+    pub async fn write_config(&self, wanted: Vec<(AnchorName, Access)>) -> Result<(), Error> {
+        let _one_at_a_time = self.admin.lock().await;
+        for (name, _) in &wanted {
+            if self.book.lock().anchor(name).is_some_and(|entry| entry.origin == Origin::File) {
+                return Err(Error::OwnedByFile { what: format!("anchor \"{name}\"") });
+            }
+        }
+        let dropped = self.dropped_anchors(&wanted)?;
+        let mut anchors = Vec::with_capacity(wanted.len());
+        for (name, access) in wanted {
+            anchors.push(self.verify_anchor(name, access).await?);
+        }
+        let kept = anchors.iter().cloned().map(Entry::Anchor);
+        self.ledger.write(kept.chain(dropped.into_iter().map(Entry::NoAnchor)).collect()).await?;
+        self.book.lock().set_anchors(anchors, Origin::Mount);
+        self.retry_all();
+        self.observe(Event::ConfigWritten);
+        Ok(())
+    }
+
+    /// Whose token is it? The answer completes the anchor.
+    ///
+    /// # Errors
+    /// Upstream's.
+    pub async fn verify_anchor(&self, name: AnchorName, mut access: Access) -> Result<Anchor, Error> {
+        let identity = self.api.whoami(&access).await.map_err(|error| Error::upstream(error, None))?;
+        access.owner = identity.owner;
+        Ok(Anchor { name, access, token_id: identity.token_id })
+    }
+
+    /// Anchors of the mount that the new document does not name.
+    fn dropped_anchors(&self, wanted: &[(AnchorName, Access)]) -> Result<Vec<AnchorName>, Error> {
+        let book = self.book.lock();
+        let mut dropped = Vec::new();
+        for (name, entry) in book.anchors() {
+            if entry.origin == Origin::File || wanted.iter().any(|(other, _)| other == name) {
+                continue;
+            }
+            if let Some((role, _)) = book.roles().find(|(_, entry)| &entry.role.anchor == name) {
+                return Err(Error::NotSupported(format!(
+                    "this document leaves out anchor \"{name}\", which role \"{role}\" uses; keep a section [anchors.{name}], or change the role first"
+                )));
+            }
+            if book.leases().any(|lease| &lease.record.anchor == name) {
+                return Err(Error::NotSupported(format!(
+                    "this document leaves out anchor \"{name}\", which is still needed to revoke tokens it made; keep a section [anchors.{name}] until leases/ shows none of them"
+                )));
+            }
+            dropped.push(name.clone());
+        }
+        Ok(dropped)
+    }
+
+    /// Puts the configuration file's roles and anchors into force, at start and at a reload. What the file named
+    /// before and names no more goes, with the grace of a removed role.
+    pub async fn apply_file(&self, anchors: Vec<Anchor>, roles: Vec<(RoleName, Role)>) -> Result<(), Error> {
+        let _one_at_a_time = self.admin.lock().await;
+        let now = self.now();
+        let numbers: Vec<Entry> = {
+            let mut book = self.book.lock();
+            roles.iter().map(|(name, _)| Entry::Number(name.clone(), book.number(name))).collect()
+        };
+        if !numbers.is_empty() {
+            self.ledger.write(numbers).await?;
+        }
+        let mut events = Vec::new();
+        {
+            let mut book = self.book.lock();
+            book.set_anchors(anchors, Origin::File);
+            let gone: Vec<RoleName> = book
+                .roles()
+                .filter(|(name, entry)| entry.origin == Origin::File && !roles.iter().any(|(other, _)| other == *name))
+                .map(|(name, _)| name.clone())
+                .collect();
+            for role in gone {
+                book.remove_role(&role, later(now, self.settings.delete_grace));
+                events.push(Event::RoleRemoved { role });
+            }
+            for (name, role) in roles {
+                if book.role(&name).is_some_and(|entry| entry.origin == Origin::File && entry.role == role) {
+                    continue;
+                }
+                let existed = book.write_role(&name, role, Origin::File, now).existed;
+                events.push(Event::RoleWritten { role: name, existed });
+            }
+        }
+        self.retry_all();
+        for event in events {
+            self.observe(event);
+        }
+        Ok(())
+    }
+
+    /// The id of a team by name, as a role document asked.
+    ///
+    /// # Errors
+    /// No such anchor, no such team, upstream's.
+    pub async fn team_id(&self, anchor: &AnchorName, organization: &str, team: &str) -> Result<String, Error> {
+        let access = self.book.lock().find_anchor(anchor)?.anchor.access.clone();
+        let found = self.api.team_id(&access, organization, team).await;
+        found.map_err(|error| Error::upstream(error, None))?.ok_or_else(|| {
+            Error::NotAllowed(format!(
+                "organization \"{organization}\" has no team \"{team}\" that this token may see; check both names, or write team_id"
+            ))
+        })
+    }
+
+    /// Revokes a live lease by its public name, for `rm leases/<role>/<id>`: waits for upstream at most `deadline`;
+    /// the decision is durable either way.
+    ///
+    /// # Errors
+    /// Unknown lease.
+    pub async fn revoke_by_id(self: &Arc<Self>, id: &str, deadline: Duration) -> Result<(), Error> {
+        let serial = self.book.lock().lease_by_id(id).map(|lease| lease.record.serial);
+        let serial = serial.ok_or_else(|| Error::not_found("live lease of that name"))?;
+        let issuer = self.clone();
+        let revoking = self.runtime.spawn(async move { issuer.revoke(serial, Ended::Revoked).await });
+        match tokio::time::timeout(deadline, revoking).await {
+            Ok(Ok(result)) => result,
+            // Under way and queued for ever: the lease has ended for everybody here.
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives a lingering lease its full `ttl` again from now.
+    ///
+    /// # Errors
+    /// Unknown or ended lease.
+    pub fn renew(&self, id: &str) -> Result<(), Error> {
+        let now = self.now();
+        let serial = {
+            let mut book = self.book.lock();
+            let serial = book.lease_by_id(id).filter(|lease| lease.is_live(now)).map(|lease| lease.record.serial);
+            let serial = serial.ok_or_else(|| Error::not_found("live lease of that name"))?;
+            book.renew(serial, now);
+            serial
+        };
+        self.note_linger(serial, now);
+        Ok(())
+    }
+
+    /// What a removed role had issued is revoked when its grace is over.
+    pub(in crate::domain) async fn bury(self: &Arc<Self>, grave: Grave) {
+        for serial in grave.serials {
+            let heir = {
+                let book = self.book.lock();
+                book.lease(serial).and_then(|lease| book.slot_shared_beyond(&lease.record, &grave.name))
+            };
+            match heir {
+                Some(heir) => self.book.lock().inherit(serial, &heir),
+                None => self.end_soon(serial, Ended::Revoked),
+            }
+        }
+    }
+}

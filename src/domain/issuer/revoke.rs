@@ -1,0 +1,451 @@
+//! The way back: end for the readers, `revoking` durable, DELETE, proven gone, removed. For ever, if need be.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::Issuer;
+use crate::domain::anchor::Access;
+use crate::domain::book::Ending;
+use crate::domain::error::{Ended, Error};
+use crate::domain::event::Event;
+use crate::domain::lease::{LeaseRecord, Phase, Serial, later};
+use crate::domain::ports::{ApiError, ApiErrorKind, StoreError, proof_access};
+
+/// First wait after a failed attempt; doubled each time up to [`BACKOFF_MOST`].
+const BACKOFF_LEAST: Duration = Duration::from_secs(1);
+
+/// See [`BACKOFF_LEAST`].
+const BACKOFF_MOST: Duration = Duration::from_secs(300);
+
+/// Attempts under way at once; the rate limit spaces them further.
+const PARALLEL: usize = 8;
+
+/// A create call whose answer was lost may still be at work upstream for this long: only a later search that finds
+/// nothing proves that no token was made.
+const SETTLED: Duration = Duration::from_secs(90);
+
+/// After upstream's own end of a token plus this, it is gone whatever the answers say.
+const END_SKEW: Duration = Duration::from_secs(600);
+
+/// One revocation that is not proven yet.
+#[derive(Debug, Clone)]
+pub struct Pending {
+    /// Failed attempts.
+    pub attempts: u32,
+    /// Next attempt.
+    pub next: Timestamp,
+    /// When it was asked for.
+    pub since: Timestamp,
+    /// Why the last attempt failed, as a sentence.
+    pub reason: Option<String>,
+    running: bool,
+    record: LeaseRecord,
+}
+
+impl Pending {
+    /// The lease.
+    pub fn record(&self) -> &LeaseRecord {
+        &self.record
+    }
+}
+
+pub(super) type Queue = HashMap<Serial, Pending>;
+
+/// What an attempt found.
+enum Outcome {
+    Gone,
+    NotYet(String),
+}
+
+impl Issuer {
+    /// Revocations that are not proven yet, oldest first.
+    pub fn pending(&self) -> Vec<Pending> {
+        let mut pending: Vec<Pending> = self.pending.lock().values().cloned().collect();
+        pending.sort_by_key(|pending| pending.since);
+        pending
+    }
+
+    /// Ends a lease and starts its revocation; returns when the decision is durable and the first attempt was made.
+    ///
+    /// # Errors
+    /// Unknown or ended lease.
+    pub async fn revoke(self: &Arc<Self>, serial: Serial, how: Ended) -> Result<(), Error> {
+        let Some(ending) = self.book.lock().end(serial, how) else {
+            return Err(Error::not_found("live lease of that name"));
+        };
+        self.finish(ending).await;
+        Ok(())
+    }
+
+    /// The same in the background.
+    pub(in crate::domain) fn end_soon(self: &Arc<Self>, serial: Serial, how: Ended) {
+        let Some(ending) = self.book.lock().end(serial, how) else { return };
+        if !ending.gone {
+            // Queued before this returns: a stop that follows at once sees it.
+            self.queue(ending.record.clone());
+        }
+        let issuer = self.clone();
+        self.runtime.spawn(async move { issuer.finish(ending).await });
+    }
+
+    /// Carries an ending out: tell, then revoke or, if a rotation did that already, remove.
+    pub(in crate::domain) async fn finish(self: &Arc<Self>, ending: Ending) {
+        let serial = ending.record.serial;
+        self.observe(Event::Ended { lease: Box::new(ending.record.clone()), how: ending.how });
+        if ending.gone {
+            self.proven_gone(&ending.record).await;
+        } else {
+            self.queue(ending.record);
+            self.attempt(serial).await;
+        }
+    }
+
+    /// A lease that the book already shows as ended.
+    pub(super) async fn revoke_ended(self: &Arc<Self>, serial: Serial) {
+        let record = self.book.lock().lease(serial).map(|lease| lease.record.clone());
+        if let Some(record) = record {
+            self.queue(record);
+            self.attempt(serial).await;
+        }
+    }
+
+    /// A token that never gets into the book: revoke it in the background.
+    pub(super) fn discard_soon(self: &Arc<Self>, record: LeaseRecord) {
+        let serial = record.serial;
+        self.queue(record);
+        let issuer = self.clone();
+        self.runtime.spawn(async move { issuer.attempt(serial).await });
+    }
+
+    /// A create call whose answer was lost: search for its token at once.
+    pub(super) fn search_soon(self: &Arc<Self>, intent: LeaseRecord) {
+        tracing::warn!(lease = %intent.id, role = %intent.role, "the answer to a create call was lost: searching for its token");
+        self.discard_soon(intent);
+    }
+
+    /// What a start found in the ledger that is not alive.
+    pub(super) fn enqueue_found(&self) {
+        let found: Vec<LeaseRecord> = {
+            let book = self.book.lock();
+            book.leases().filter(|lease| lease.record.phase != Phase::Live).map(|lease| lease.record.clone()).collect()
+        };
+        for record in found {
+            self.queue(record);
+        }
+    }
+
+    fn queue(&self, record: LeaseRecord) {
+        let now = self.now();
+        let pending = Pending { attempts: 0, next: now, since: now, reason: None, running: false, record };
+        self.pending.lock().entry(pending.record.serial).or_insert(pending);
+    }
+
+    /// The anchors changed: whatever waited for a good one is tried now.
+    pub(super) fn retry_all(&self) {
+        let now = self.now();
+        for pending in self.pending.lock().values_mut() {
+            pending.next = now;
+        }
+        self.wake.notify_one();
+    }
+
+    /// Starts the attempts that are due; returns when the next one is.
+    pub(in crate::domain) fn attempt_due(self: &Arc<Self>) -> Option<Timestamp> {
+        let now = self.now();
+        let mut due = Vec::new();
+        let mut next = None;
+        {
+            let pending = self.pending.lock();
+            let running = pending.values().filter(|one| one.running).count();
+            let mut waiting: Vec<&Pending> = pending.values().filter(|one| !one.running).collect();
+            waiting.sort_by_key(|one| (one.next, one.since));
+            for one in waiting {
+                if one.next > now {
+                    next = Some(one.next);
+                    break;
+                }
+                // The end of a running attempt wakes the keeper, which then takes the rest.
+                if running + due.len() >= PARALLEL {
+                    break;
+                }
+                due.push(one.record.serial);
+            }
+        }
+        for serial in due {
+            let issuer = self.clone();
+            self.runtime.spawn(async move { issuer.attempt(serial).await });
+        }
+        next
+    }
+
+    /// One attempt for one lease.
+    async fn attempt(self: &Arc<Self>, serial: Serial) {
+        let record = {
+            let mut pending = self.pending.lock();
+            match pending.get_mut(&serial) {
+                Some(one) if !one.running => {
+                    one.running = true;
+                    one.record.clone()
+                }
+                _ => return,
+            }
+        };
+        let outcome = match self.durable_decision(record).await {
+            Ok(record) => match self.prove_gone(&record).await {
+                Outcome::Gone => {
+                    self.pending.lock().remove(&serial);
+                    self.proven_gone(&record).await;
+                    self.wake.notify_one();
+                    return;
+                }
+                not_yet => not_yet,
+            },
+            Err(error) => Outcome::NotYet(format!("the ledger cannot be written: {error}")),
+        };
+        let Outcome::NotYet(reason) = outcome else { return };
+        let now = self.now();
+        let told = {
+            let mut pending = self.pending.lock();
+            let Some(one) = pending.get_mut(&serial) else { return };
+            one.running = false;
+            one.attempts += 1;
+            one.next = later(now, backoff(one.attempts, now));
+            let told = one.reason.as_ref() != Some(&reason);
+            one.reason = Some(reason.clone());
+            told.then(|| one.record.clone())
+        };
+        if let Some(record) = told {
+            self.observe(Event::RevocationDelayed { lease: Box::new(record), reason });
+        }
+        self.wake.notify_one();
+    }
+
+    /// The decision to revoke is durable before anything is deleted: else a crash would leave a dead token that the
+    /// ledger calls alive.
+    async fn durable_decision(&self, record: LeaseRecord) -> Result<LeaseRecord, StoreError> {
+        if record.phase != Phase::Live {
+            return Ok(record);
+        }
+        let record = self.ledger.revoking(&record).await?.into_inner();
+        self.book.lock().revoking(record.serial);
+        if let Some(one) = self.pending.lock().get_mut(&record.serial) {
+            one.record = record.clone();
+        }
+        Ok(record)
+    }
+
+    async fn prove_gone(self: &Arc<Self>, record: &LeaseRecord) -> Outcome {
+        if self.now() > later(record.ends_at, END_SKEW) && record.phase != Phase::Intent {
+            // `expired-at` has ended it (DESIGN 8.5); trust that only if the token itself is refused.
+            if let Some(outcome) = self.ask_the_token(record).await {
+                return outcome;
+            }
+        }
+        let anchor = self.book.lock().anchor(&record.anchor).map(|entry| entry.anchor.access.clone());
+        let anchor = anchor.filter(|access| access.address == record.address);
+        let Some(access) = anchor else {
+            return match self.ask_the_token(record).await {
+                Some(Outcome::Gone) => Outcome::Gone,
+                _ => Outcome::NotYet(format!(
+                    "anchor \"{}\" for {} is not configured any more; write it to config again",
+                    record.anchor, record.address
+                )),
+            };
+        };
+        match (record.phase, record.credential_type.is_slot()) {
+            (Phase::Intent, true) => self.settle_slot(record, &access).await,
+            (Phase::Intent, false) => self.search(record, &access).await,
+            (_, true) => self.empty_slot(record, &access).await,
+            (_, false) => self.delete(record, &access).await,
+        }
+    }
+
+    async fn delete(&self, record: &LeaseRecord, access: &Access) -> Outcome {
+        let Some(id) = &record.token_id else { return Outcome::Gone };
+        match self.api.revoke(access, id).await {
+            Ok(()) => Outcome::Gone,
+            // The anchor may have lost its rights: then 404 proves nothing, and the token itself must be refused.
+            Err(error) if error.kind == ApiErrorKind::NotVisible => {
+                self.ask_the_token(record).await.unwrap_or_else(|| {
+                    Outcome::NotYet(format!(
+                        "upstream hides token {id} from anchor \"{}\", yet it still works",
+                        record.anchor
+                    ))
+                })
+            }
+            Err(error) => not_yet(error, record),
+        }
+    }
+
+    /// `Some(Gone)` when upstream refuses the token, `Some(NotYet)` when that cannot be told, `None` when it works.
+    async fn ask_the_token(&self, record: &LeaseRecord) -> Option<Outcome> {
+        let Some(token) = &record.token else { return Some(Outcome::NotYet("its secret is not known".into())) };
+        let access = Access { address: record.address.clone(), token: token.clone(), owner: None };
+        match self.api.whoami(&proof_access(&access, token)).await {
+            Ok(_) => None,
+            Err(error) if error.kind == ApiErrorKind::Unauthorized => Some(Outcome::Gone),
+            Err(error) => Some(not_yet(error, record)),
+        }
+    }
+
+    /// Empties a slot, only if it still holds the token that we made.
+    async fn empty_slot(&self, record: &LeaseRecord, access: &Access) -> Outcome {
+        match self.api.slot(access, &record.owner).await {
+            Ok(Some(id)) if Some(&id) == record.token_id.as_ref() => {
+                match self.api.revoke_slot(access, &record.owner).await {
+                    Ok(()) => Outcome::Gone,
+                    Err(error) if error.kind == ApiErrorKind::NotVisible => {
+                        self.ask_the_token(record).await.unwrap_or_else(|| not_yet(error, record))
+                    }
+                    Err(error) => not_yet(error, record),
+                }
+            }
+            // Another token is in the slot, or none: ours is dead unless the slot is merely hidden from us.
+            Ok(_) => self.ask_the_token(record).await.unwrap_or_else(|| {
+                Outcome::NotYet(format!("the slot of {} is hidden from anchor \"{}\"", record.owner, record.anchor))
+            }),
+            Err(error) => not_yet(error, record),
+        }
+    }
+
+    /// A minted token whose answer was lost: find it by its description.
+    async fn search(&self, record: &LeaseRecord, access: &Access) -> Outcome {
+        let organization = match (&record.organization, &record.owner) {
+            (None, crate::domain::owner::Owner::Team { id }) => match self.api.team_organization(access, id).await {
+                Ok(organization) => organization,
+                Err(error) => return not_yet(error, record),
+            },
+            (organization, _) => organization.clone(),
+        };
+        let listed = match self.api.list(access, &record.owner, organization.as_deref()).await {
+            Ok(listed) => listed,
+            Err(error) => return not_yet(error, record),
+        };
+        let found: Vec<_> =
+            listed.into_iter().filter(|one| one.description.as_deref() == Some(&record.description)).collect();
+        for one in &found {
+            match self.api.revoke(access, &one.id).await {
+                Ok(()) => tracing::info!(token_id = %one.id, role = %record.role, "deleted the token of a lost answer"),
+                Err(error) if error.kind == ApiErrorKind::NotVisible => {}
+                Err(error) => return not_yet(error, record),
+            }
+        }
+        if !found.is_empty() || self.now() > later(record.issued_at, SETTLED) {
+            Outcome::Gone
+        } else {
+            Outcome::NotYet("the answer to its create call was lost; searching until it cannot arrive any more".into())
+        }
+    }
+
+    /// A slot whose regeneration was not answered: does the token that we know still work? If not, the lost call had
+    /// its effect, and regenerating once more adopts the slot.
+    async fn settle_slot(self: &Arc<Self>, record: &LeaseRecord, access: &Access) -> Outcome {
+        let current = self.book.lock().current_lease(&record.scope).map(|lease| lease.record.clone());
+        let Some(current) = current else {
+            // Nothing of ours is in use: if the slot holds a token made by the lost call, the next open replaces it.
+            let role_uses_it = self.book.lock().role(&record.role).is_some();
+            return match self.api.slot(access, &record.owner).await {
+                Ok(None) if self.now() > later(record.issued_at, SETTLED) => Outcome::Gone,
+                Ok(_) if !role_uses_it && self.now() > later(record.ends_at, END_SKEW) => Outcome::Gone,
+                Ok(_) => Outcome::NotYet(format!(
+                    "whether the slot of {} was regenerated is unknown; the next open or a rotation of role \"{}\" settles it",
+                    record.owner, record.role
+                )),
+                Err(error) => not_yet(error, record),
+            };
+        };
+        if current.issued_at > record.issued_at {
+            return Outcome::Gone;
+        }
+        match self.ask_the_token(&current).await {
+            None if self.now() > later(record.issued_at, SETTLED) => Outcome::Gone,
+            None => Outcome::NotYet("waiting until a lost regenerate call cannot arrive any more".into()),
+            Some(Outcome::Gone) => {
+                let ending = self.book.lock().end(current.serial, Ended::Revoked);
+                if let Some(ending) = ending {
+                    self.observe(Event::Ended { lease: Box::new(ending.record.clone()), how: ending.how });
+                    self.proven_gone(&ending.record).await;
+                }
+                Outcome::NotYet("a lost regenerate call had its effect; the next open regenerates again".into())
+            }
+            Some(not_yet) => not_yet,
+        }
+    }
+
+    /// A rotation has put a new token into the slot of `former`.
+    pub(super) async fn slot_replaced(&self, former: Serial) {
+        let record = self.book.lock().lease(former).map(|lease| lease.record.clone());
+        if let Some(record) = record
+            && let Err(error) = self.ledger.gone(&record.id).await
+        {
+            // Harmless: at the next start it is superseded by the newer record of its slot and removed then.
+            tracing::warn!(lease = %record.id, %error, "could not remove the record of a replaced slot token");
+        }
+    }
+
+    async fn proven_gone(&self, record: &LeaseRecord) {
+        if let Err(error) = self.ledger.gone(&record.id).await
+            && error != StoreError::Conflict
+        {
+            // The record stays and is proven gone again at the next start.
+            tracing::warn!(lease = %record.id, %error, "could not remove the record of a token that is gone");
+        }
+        self.book.lock().gone(record.serial);
+        self.observe(Event::Gone { lease: Box::new(record.clone()) });
+    }
+
+    /// The daemon stops: closes every handle, keeps what may live on, revokes what policy says, and waits for that
+    /// until `deadline`. Returns how many revocations are left (they are in the ledger).
+    pub async fn drain(self: &Arc<Self>, deadline: Duration) -> usize {
+        let now = self.now();
+        let (revoke, all): (Vec<Serial>, Vec<Serial>) = {
+            let mut book = self.book.lock();
+            let all: Vec<Serial> = book.leases().map(|lease| lease.record.serial).collect();
+            let mut revoke = Vec::new();
+            for serial in &all {
+                let Some(lease) = book.lease(*serial) else { continue };
+                let (handles, live) = (lease.handles, lease.is_live(now));
+                let by_policy = handles > 0 && lease.record.on_close == crate::domain::role::OnClose::Revoke;
+                for _ in 0..handles {
+                    book.release(*serial, now);
+                }
+                if live && (by_policy || self.settings.ephemeral) {
+                    revoke.push(*serial);
+                }
+            }
+            (revoke, all)
+        };
+        self.unnoted.lock().extend(all);
+        if !self.settings.ephemeral
+            && let Err(error) = self.write_lingers().await
+        {
+            tracing::warn!(%error, "the ends of lingering leases could not be written");
+        }
+        for serial in revoke {
+            self.end_soon(serial, Ended::Revoked);
+        }
+        self.attempt_due();
+        let _ = tokio::time::timeout(deadline, async {
+            while !self.pending.lock().is_empty() {
+                self.wake.notified().await;
+                self.attempt_due();
+            }
+        })
+        .await;
+        self.pending.lock().len()
+    }
+}
+
+fn not_yet(error: ApiError, record: &LeaseRecord) -> Outcome {
+    Outcome::NotYet(Error::upstream(error, Some(&record.owner)).to_string())
+}
+
+/// Doubling, capped, with up to a quarter of jitter so that a fleet does not knock in step.
+fn backoff(attempts: u32, now: Timestamp) -> Duration {
+    let base = BACKOFF_LEAST.saturating_mul(1 << attempts.saturating_sub(1).min(16)).min(BACKOFF_MOST);
+    let spread = u32::try_from(now.subsec_nanosecond()).unwrap_or_default() % 1000;
+    base + base / 4 * spread / 1000
+}

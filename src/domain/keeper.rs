@@ -1,0 +1,60 @@
+//! The loop that keeps promises about time: ends leases, mints successors of held ones, buries removed roles, repeats
+//! revocations, notes lingering ends. Sleeps until the next thing is due; an idle daemon costs nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::issuer::Issuer;
+use super::lease::{Opener, later};
+use super::ports::StoreError;
+
+/// After the ledger failed, the keeper tries again this much later.
+const LEDGER_RETRY: Duration = Duration::from_secs(5);
+
+impl Issuer {
+    /// Runs for ever; drop the future to stop.
+    pub async fn keep_time(self: Arc<Self>) {
+        loop {
+            self.disarm();
+            match self.keep_once().await {
+                Some(next) => {
+                    self.armed_until(next);
+                    tokio::select! {
+                        () = self.clock().sleep_until(next) => {}
+                        () = self.wake.notified() => {}
+                    }
+                }
+                None => self.wake.notified().await,
+            }
+        }
+    }
+
+    /// Does what is due now; returns when the next thing is.
+    pub async fn keep_once(self: &Arc<Self>) -> Option<jiff::Timestamp> {
+        let now = self.now();
+        let due = self.book().due(now);
+        for (serial, how) in due.ends {
+            self.end_soon(serial, how);
+        }
+        for (scope, role) in due.renewals {
+            let mut book = self.book();
+            let opener = book.current_lease(&scope).map(|lease| lease.record.opener);
+            self.start_flight(&mut book, &scope, &role, opener.unwrap_or(Opener { uid: 0, gid: 0 }), 0);
+        }
+        let graves = self.book().take_graves(now);
+        for grave in graves {
+            self.bury(grave).await;
+        }
+        let ledger: Result<(), StoreError> = async {
+            self.reserve_serials().await?;
+            self.write_lingers().await
+        }
+        .await;
+        let retry = ledger.err().map(|error| {
+            tracing::warn!(%error, "the ledger cannot be written");
+            later(now, LEDGER_RETRY)
+        });
+        let attempts = self.attempt_due();
+        [due.next, attempts, retry].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,260 @@
+//! The durable record of everything we have made upstream and not yet proven gone (DESIGN 8), and of roles and anchors.
+//!
+//! Typed records over [`Store`]. A token can only be published as [`Durable`], and only [`Ledger::live`] makes one: so
+//! nothing is handed out that the store has not accepted.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
+
+use super::anchor::Anchor;
+use super::lease::{LeaseId, LeaseRecord, Phase, Serial};
+use super::name::{AnchorName, RoleName};
+use super::ports::{Change, Expect, Store, StoreError, Version};
+use super::role::Role;
+use super::token::Issued;
+
+/// Serials are reserved in steps of this, so that a LOOKUP never waits for the disk.
+pub const SERIAL_STEP: u64 = 65_536;
+
+/// A value that the store has accepted.
+#[derive(Debug, Clone)]
+pub struct Durable<T>(T);
+
+impl<T> Durable<T> {
+    /// The value.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+/// A role as stored.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StoredRole {
+    /// The role.
+    pub role: Role,
+    /// When it was last written.
+    pub changed_at: Timestamp,
+}
+
+/// Last rotation of a role or anchor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotation {
+    /// When.
+    pub at: Timestamp,
+    /// Who asked; `None` = the daemon.
+    pub uid: Option<u32>,
+}
+
+/// Everything a start needs.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// Roles written through the mount.
+    pub roles: Vec<(RoleName, StoredRole)>,
+    /// Anchors written through the mount.
+    pub anchors: Vec<Anchor>,
+    /// Every lease that is not proven gone.
+    pub leases: Vec<LeaseRecord>,
+    /// When lingering leases were last closed: their ends.
+    pub lingers: HashMap<LeaseId, Timestamp>,
+    /// Numbers of names, deleted ones included.
+    pub numbers: HashMap<RoleName, u32>,
+    /// Last rotations.
+    pub rotations: HashMap<RoleName, Rotation>,
+    /// First serial that may be given out.
+    pub next_serial: u64,
+}
+
+/// One typed change of a commit.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    /// Write a role.
+    Role(RoleName, StoredRole),
+    /// Remove a role.
+    NoRole(RoleName),
+    /// Write an anchor.
+    Anchor(Anchor),
+    /// Remove an anchor.
+    NoAnchor(AnchorName),
+    /// Number a name.
+    Number(RoleName, u32),
+    /// Note a rotation.
+    Rotation(RoleName, Rotation),
+    /// Rewrite a lease whose phase does not change (its role was renamed).
+    Lease(LeaseRecord),
+    /// Note the end of a lingering lease; `None` = held.
+    Linger(LeaseId, Option<Timestamp>),
+}
+
+/// Typed access to the store.
+pub struct Ledger {
+    store: Arc<dyn Store>,
+    /// Version of each lease record we wrote or read: what a compare-and-swap expects. Taken for moments only.
+    versions: Mutex<HashMap<LeaseId, Version>>,
+}
+
+impl Ledger {
+    /// Over a store.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, versions: Mutex::default() }
+    }
+
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// The store's, and [`StoreError::Corrupt`] for a record that cannot be understood.
+    pub async fn load(&self) -> Result<Contents, StoreError> {
+        let mut contents = Contents { next_serial: 1, ..Contents::default() };
+        for mut record in self.store.load().await? {
+            let (kind, name) = record.key.split_once('/').unwrap_or((&record.key, ""));
+            let value = &record.value;
+            match kind {
+                "role" => contents.roles.push((parse_name(&record.key, name)?, decode(&record.key, value)?)),
+                "anchor" => contents.anchors.push(decode(&record.key, value)?),
+                "lease" => {
+                    let lease: LeaseRecord = decode(&record.key, value)?;
+                    self.versions.lock().insert(lease.id.clone(), record.version);
+                    contents.leases.push(lease);
+                }
+                "linger" => {
+                    let (id, end): (LeaseId, Timestamp) = decode(&record.key, value)?;
+                    contents.lingers.insert(id, end);
+                }
+                "number" => {
+                    contents.numbers.insert(parse_name(&record.key, name)?, decode(&record.key, value)?);
+                }
+                "rotation" => {
+                    contents.rotations.insert(parse_name(&record.key, name)?, decode(&record.key, value)?);
+                }
+                "counter" => contents.next_serial = decode(&record.key, value)?,
+                _ => return Err(corrupt(&record.key)),
+            }
+            record.value.zeroize();
+        }
+        Ok(contents)
+    }
+
+    /// Step 1 of making a token: the intent is durable.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn intent(&self, record: LeaseRecord) -> Result<Durable<LeaseRecord>, StoreError> {
+        debug_assert_eq!(record.phase, Phase::Intent);
+        self.swap(record, Expect::Absent).await
+    }
+
+    /// Step 3 of making a token: its id and secret are durable.
+    ///
+    /// # Errors
+    /// The store's; the intent stands then.
+    pub async fn live(&self, intent: &LeaseRecord, issued: &Issued) -> Result<Durable<LeaseRecord>, StoreError> {
+        let record = LeaseRecord {
+            phase: Phase::Live,
+            token_id: Some(issued.id.clone()),
+            token: Some(issued.token.clone()),
+            ..intent.clone()
+        };
+        let expect = self.expected(&record.id);
+        self.swap(record, expect).await
+    }
+
+    /// Step 1 of a revocation: the decision is durable.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn revoking(&self, lease: &LeaseRecord) -> Result<Durable<LeaseRecord>, StoreError> {
+        let record = LeaseRecord { phase: Phase::Revoking, ..lease.clone() };
+        let expect = self.expected(&record.id);
+        self.swap(record, expect).await
+    }
+
+    /// Last step: the token is proven gone, or was never made.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn gone(&self, id: &LeaseId) -> Result<(), StoreError> {
+        let change = |kind: &str, expect| Change { key: format!("{kind}/{id}"), expect, value: None };
+        self.store.commit(vec![change("lease", self.expected(id)), change("linger", Expect::Any)]).await?;
+        self.versions.lock().remove(id);
+        Ok(())
+    }
+
+    /// Several entries at once, all or nothing.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn write(&self, entries: Vec<Entry>) -> Result<(), StoreError> {
+        let mut leases = Vec::new();
+        let changes = entries
+            .into_iter()
+            .map(|entry| {
+                let (key, value) = match entry {
+                    Entry::Role(name, role) => (format!("role/{name}"), Some(encode(&role))),
+                    Entry::NoRole(name) => (format!("role/{name}"), None),
+                    Entry::Anchor(anchor) => (format!("anchor/{}", anchor.name), Some(encode(&anchor))),
+                    Entry::NoAnchor(name) => (format!("anchor/{name}"), None),
+                    Entry::Number(name, number) => (format!("number/{name}"), Some(encode(&number))),
+                    Entry::Rotation(name, rotation) => (format!("rotation/{name}"), Some(encode(&rotation))),
+                    Entry::Linger(id, Some(end)) => (format!("linger/{id}"), Some(encode(&(&id, end)))),
+                    Entry::Linger(id, None) => (format!("linger/{id}"), None),
+                    Entry::Lease(lease) => {
+                        leases.push(lease.id.clone());
+                        let value = Some(encode(&lease));
+                        return Change { key: format!("lease/{}", lease.id), expect: self.expected(&lease.id), value };
+                    }
+                };
+                Change { key, expect: Expect::Any, value }
+            })
+            .collect();
+        let version = self.store.commit(changes).await?;
+        let mut versions = self.versions.lock();
+        for id in leases {
+            versions.insert(id, version);
+        }
+        Ok(())
+    }
+
+    /// Reserves serials up to `limit` (exclusive).
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn reserve(&self, limit: Serial) -> Result<(), StoreError> {
+        let change = Change { key: "counter/serial".into(), expect: Expect::Any, value: Some(encode(&limit.0)) };
+        self.store.commit(vec![change]).await.map(|_| ())
+    }
+
+    async fn swap(&self, record: LeaseRecord, expect: Expect) -> Result<Durable<LeaseRecord>, StoreError> {
+        let change = Change { key: format!("lease/{}", record.id), expect, value: Some(encode(&record)) };
+        let version = self.store.commit(vec![change]).await?;
+        self.versions.lock().insert(record.id.clone(), version);
+        Ok(Durable(record))
+    }
+
+    fn expected(&self, id: &LeaseId) -> Expect {
+        self.versions.lock().get(id).map_or(Expect::Absent, |version| Expect::Version(*version))
+    }
+}
+
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("ledger records have string keys and no failing serializers")
+}
+
+fn decode<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, StoreError> {
+    // The parser's message could quote a value; the key is enough.
+    serde_json::from_slice(value).map_err(|_| corrupt(key))
+}
+
+fn parse_name(key: &str, name: &str) -> Result<RoleName, StoreError> {
+    name.parse().map_err(|_| corrupt(key))
+}
+
+fn corrupt(key: &str) -> StoreError {
+    StoreError::Corrupt(format!(
+        "the ledger's record \"{key}\" cannot be understood; it was written by another version, or the file is damaged: restore the state directory from a backup"
+    ))
+}
