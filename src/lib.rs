@@ -3,3 +3,5 @@
 //! Layers (docs/design.md): `fuse` -> `vfs` -> `domain` (which owns `domain::ports`) <- `adapters`; `app` wires them.
 
 pub mod domain;
+pub mod fuse;
+pub mod vfs;

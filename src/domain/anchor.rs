@@ -161,6 +161,8 @@ pub struct Anchor {
     pub access: Access,
     /// The id of the anchor token itself, where upstream tells (reference 3.2).
     pub token_id: Option<super::token::TokenId>,
+    /// Last rotation by us.
+    pub rotated_at: Option<jiff::Timestamp>,
 }
 
 /// Whose token an anchor is, as `account/details` tells.

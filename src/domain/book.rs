@@ -141,6 +141,11 @@ impl Book {
         Ok(Serial(self.next_serial - 1))
     }
 
+    /// The serial that will be given out next.
+    pub fn peek_serial(&self) -> Serial {
+        Serial(self.next_serial)
+    }
+
     /// First serial that may not be given out.
     pub fn serial_limit(&self) -> Serial {
         Serial(self.serial_limit)

@@ -10,3 +10,41 @@ pub struct DocumentError {
     /// missing: the `close` fails.
     pub certain: bool,
 }
+
+use super::anchor::{Access, Anchor};
+use super::name::{AnchorName, RoleName};
+use super::role::Role;
+
+/// stub
+pub struct RoleSpec;
+/// stub
+pub struct TeamLookup { /// x
+ pub organization: String, /// x
+ pub team: String }
+/// stub
+pub struct AnchorSpec { /// n
+ pub name: AnchorName }
+/// stub
+pub struct ConfigSpec { /// n
+ pub anchors: Vec<AnchorSpec> }
+#[allow(missing_docs)]
+impl RoleSpec {
+    pub fn parse(_: &[u8], _: &RoleName) -> Result<Self, DocumentError> { unimplemented!() }
+    pub fn lookup(&self) -> Option<TeamLookup> { unimplemented!() }
+    pub fn anchor(&self) -> &AnchorName { unimplemented!() }
+    pub fn resolve(self, _: Option<String>) -> Result<Role, DocumentError> { unimplemented!() }
+}
+#[allow(missing_docs)]
+impl ConfigSpec { pub fn parse(_: &[u8]) -> Result<Self, DocumentError> { unimplemented!() } }
+#[allow(missing_docs)]
+impl AnchorSpec { pub fn merge(&self, _: Option<&Anchor>) -> Result<Access, DocumentError> { unimplemented!() } }
+#[allow(missing_docs)]
+pub fn render_role(_: &Role) -> String { unimplemented!() }
+#[allow(missing_docs)]
+pub fn render_config(_: &[&Anchor]) -> String { unimplemented!() }
+#[allow(missing_docs)]
+pub fn check_role_prefix(_: &[u8], _: &RoleName) -> Result<(), DocumentError> { unimplemented!() }
+#[allow(missing_docs)]
+pub fn check_config_prefix(_: &[u8]) -> Result<(), DocumentError> { unimplemented!() }
+#[allow(missing_docs)]
+pub fn too_large() -> DocumentError { unimplemented!() }

@@ -4,6 +4,7 @@
 //! `issuer/revoke.rs` is the way back, `issuer/rotate.rs` and `issuer/admin.rs` the operator's side.
 
 mod admin;
+mod anchor;
 mod revoke;
 mod rotate;
 
@@ -111,6 +112,11 @@ impl Issuer {
 
     pub(super) fn clock(&self) -> &dyn Clock {
         &*self.clock
+    }
+
+    /// Runs something beside the request that caused it.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(work);
     }
 
     /// Whether a stop revokes everything.

@@ -28,6 +28,9 @@ pub struct Serial(pub u64);
 pub struct LeaseId(String);
 
 impl LeaseId {
+    /// Digits of every id.
+    pub const LENGTH: usize = 32;
+
     /// A fresh one.
     pub fn new(now: Timestamp) -> Self {
         let seconds = u64::try_from(now.as_second()).unwrap_or_default();

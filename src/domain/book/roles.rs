@@ -93,6 +93,11 @@ impl Book {
         }
     }
 
+    /// Puts one anchor into force.
+    pub fn put_anchor(&mut self, anchor: Anchor, origin: Origin) {
+        self.anchors.insert(anchor.name.clone(), AnchorEntry { anchor, origin });
+    }
+
     /// Puts a role into force. Never touches a token: those already issued stay in use if owner, type and anchor are
     /// the same; else they live on for their holders only.
     pub fn write_role(&mut self, name: &RoleName, role: Role, origin: Origin, now: Timestamp) -> Write {

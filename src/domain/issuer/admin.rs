@@ -112,7 +112,7 @@ impl Issuer {
     pub async fn verify_anchor(&self, name: AnchorName, mut access: Access) -> Result<Anchor, Error> {
         let identity = self.api.whoami(&access).await.map_err(|error| Error::upstream(error, None))?;
         access.owner = identity.owner;
-        Ok(Anchor { name, access, token_id: identity.token_id })
+        Ok(Anchor { name, access, token_id: identity.token_id, rotated_at: None })
     }
 
     /// Anchors of the mount that the new document does not name.

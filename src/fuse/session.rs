@@ -1,0 +1,96 @@
+//! Mounting, serving, unmounting.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use fuser::{Config, MountOption, Session, SessionACL};
+use parking_lot::Mutex;
+use rustix::mount::UnmountFlags;
+
+use super::notify::KernelSide;
+use super::{Polls, TokenFs};
+use crate::vfs::Vfs;
+
+/// How to mount.
+#[derive(Debug, Clone)]
+pub struct MountSettings {
+    /// Where.
+    pub mount_point: PathBuf,
+    /// Other users than the mounter may come in; the kernel checks modes either way.
+    pub allow_other: bool,
+    /// FUSE threads.
+    pub threads: usize,
+}
+
+/// A mount that is being served. The service ends when somebody unmounts it.
+pub struct Mounted {
+    mount_point: PathBuf,
+    ended: tokio::sync::oneshot::Receiver<io::Result<()>>,
+}
+
+impl Mounted {
+    /// Mounts `vfs` and serves it on threads of its own.
+    ///
+    /// # Errors
+    /// What the kernel or fusermount3 said.
+    pub fn start(vfs: &Arc<Vfs>, settings: &MountSettings, runtime: &tokio::runtime::Handle) -> io::Result<Self> {
+        let polls: Polls = Arc::new(Mutex::default());
+        let fs = TokenFs::new(vfs.clone(), runtime.clone(), polls.clone());
+        let mut config = Config::default();
+        config.mount_options = vec![
+            MountOption::FSName("tfcfs".into()),
+            MountOption::Subtype("tfcfs".into()),
+            MountOption::DefaultPermissions,
+            MountOption::NoSuid,
+            MountOption::NoDev,
+            MountOption::NoExec,
+            MountOption::NoAtime,
+        ];
+        config.acl = if settings.allow_other { SessionACL::All } else { SessionACL::Owner };
+        config.n_threads = Some(settings.threads.max(1));
+        let mount_point = settings.mount_point.canonicalize()?;
+        let session = Session::new(fs, &mount_point, &config)?;
+        let kernel = KernelSide::start(vfs, session.notifier(), mount_point.clone(), polls)?;
+        vfs.attach(kernel);
+        let (sender, ended) = tokio::sync::oneshot::channel();
+        std::thread::Builder::new().name("tfcfs-session".into()).spawn(move || {
+            let _ = sender.send(session.run());
+        })?;
+        Ok(Self { mount_point, ended })
+    }
+
+    /// Waits until the mount has ended.
+    ///
+    /// # Errors
+    /// What ended it, unless it was an unmount.
+    pub async fn ended(&mut self) -> io::Result<()> {
+        (&mut self.ended).await.unwrap_or(Ok(()))
+    }
+
+    /// Takes the mount out of the tree of files, also while files in it are open.
+    ///
+    /// # Errors
+    /// What the kernel or fusermount3 said.
+    pub fn detach(&self) -> io::Result<()> {
+        detach(&self.mount_point)
+    }
+}
+
+/// Unmounts lazily, through fusermount3 where the kernel wants privileges that we lack.
+///
+/// # Errors
+/// What the kernel or fusermount3 said.
+pub fn detach(mount_point: &Path) -> io::Result<()> {
+    match rustix::mount::unmount(mount_point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+        Err(rustix::io::Errno::PERM) => {
+            let status = Command::new("fusermount3").args(["-u", "-z", "-q", "--"]).arg(mount_point).status()?;
+            match status.success() {
+                true => Ok(()),
+                false => Err(io::Error::other("fusermount3 could not unmount it")),
+            }
+        }
+        result => Ok(result?),
+    }
+}

@@ -1,0 +1,228 @@
+//! The meaning of the files: lookup, getattr, open, read, write in our own types. Knows no fuser.
+//!
+//! Rules that every method keeps (fuse-nodes 4): LOOKUP, GETATTR, READ, READDIR, RELEASE and FORGET answer at once,
+//! call nobody and touch no disk. Only OPEN, WRITE, FLUSH, UNLINK, RENAME and SETATTR may have to wait; they return
+//! [`Reply::Later`] then, with a deadline inside.
+
+mod control;
+mod creds;
+mod doors;
+mod drafts;
+mod errno;
+mod events;
+mod ino;
+mod journal;
+mod metrics;
+mod opens;
+mod ports;
+mod tree;
+mod writing;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::domain::error::Error;
+use crate::domain::event::{Event, Observer};
+use crate::domain::issuer::Issuer;
+use crate::domain::lease::{Opener, Serial};
+
+pub use doors::Secret;
+pub use errno::{Errno, errno};
+pub use ino::{Door, Fixed, Ino, Node};
+pub use ports::{Callers, Change, Exit, Health, Kernel, Upstreams};
+pub use tree::{Attr, DirEntry, Entry, Kind, SetAttr};
+pub use writing::Created;
+
+/// What the tree is told about the daemon.
+#[derive(Debug, Clone)]
+pub struct VfsSettings {
+    /// Owner of the tree.
+    pub uid: u32,
+    /// Group of the tree.
+    pub gid: u32,
+    /// Mode of the files in `creds/` unless a role says otherwise.
+    pub mode: u16,
+    /// Longest wait of an open that mints.
+    pub open_deadline: Duration,
+    /// Longest wait of a rotation.
+    pub rotate_deadline: Duration,
+    /// Longest wait of all else.
+    pub deadline: Duration,
+    /// Version shown in `status`.
+    pub version: &'static str,
+}
+
+/// Who asks: from the header of the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Thread id in the mounter's pid namespace; 0 = unknown.
+    pub tid: u32,
+}
+
+impl Caller {
+    fn opener(self) -> Opener {
+        Opener { uid: self.uid, gid: self.gid }
+    }
+}
+
+/// An errno for the kernel, and whether `errors` has a line for it.
+pub type Result<T> = std::result::Result<T, Errno>;
+
+/// An answer now or later.
+pub enum Reply<T> {
+    /// At hand: answered on the thread that asked.
+    Now(Result<T>),
+    /// Must wait: answered from a task.
+    Later(Pin<Box<dyn Future<Output = Result<T>> + Send>>),
+}
+
+impl<T> Reply<T> {
+    fn later(future: impl Future<Output = Result<T>> + Send + 'static) -> Self {
+        Self::Later(Box::pin(future))
+    }
+
+    /// Waits for it, whichever it is.
+    pub async fn wait(self) -> Result<T> {
+        match self {
+            Self::Now(result) => result,
+            Self::Later(future) => future.await,
+        }
+    }
+}
+
+/// How the kernel shall treat an open file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opened {
+    /// Its handle.
+    pub handle: u64,
+    /// Bypass the page cache.
+    pub direct: bool,
+    /// Keep the pages that are cached.
+    pub keep_cache: bool,
+    /// No FLUSH at close.
+    pub no_flush: bool,
+}
+
+/// The tree.
+pub struct Vfs {
+    me: Weak<Vfs>,
+    issuer: Arc<Issuer>,
+    kernel: OnceLock<Arc<dyn Kernel>>,
+    callers: Arc<dyn Callers>,
+    upstreams: Arc<dyn Upstreams>,
+    settings: VfsSettings,
+    errors: journal::ErrorLog,
+    events: journal::EventLog,
+    counters: metrics::Counters,
+    opens: opens::Opens,
+    doors: creds::DoorTable,
+    drafts: drafts::Drafts,
+    snapshots: control::Snapshots,
+    started_at: Timestamp,
+    /// Serials from here on were given out by this daemon.
+    first_serial: Serial,
+    /// The thread whose write-opens are announcements (fuse-nodes 7).
+    announcer: std::sync::atomic::AtomicU32,
+}
+
+impl Vfs {
+    /// The tree over an issuer.
+    ///
+    /// # Errors
+    /// No serial left for the handles.
+    pub fn new(
+        issuer: Arc<Issuer>,
+        callers: Arc<dyn Callers>,
+        upstreams: Arc<dyn Upstreams>,
+        settings: VfsSettings,
+    ) -> std::result::Result<Arc<Self>, Error> {
+        let first_serial = issuer.book().take_serial()?;
+        let started_at = issuer.now();
+        Ok(Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            issuer,
+            kernel: OnceLock::new(),
+            callers,
+            upstreams,
+            settings,
+            errors: journal::ErrorLog::default(),
+            events: journal::EventLog::default(),
+            counters: metrics::Counters::default(),
+            opens: opens::Opens::new(first_serial),
+            doors: creds::DoorTable::default(),
+            drafts: drafts::Drafts::default(),
+            snapshots: control::Snapshots::default(),
+            started_at,
+            first_serial,
+            announcer: std::sync::atomic::AtomicU32::new(0),
+        }))
+    }
+
+    /// Connects the kernel side once the mount exists.
+    pub fn attach(&self, kernel: Arc<dyn Kernel>) {
+        let _ = self.kernel.set(kernel);
+    }
+
+    /// Names the thread whose write-opens of doors are announcements.
+    pub fn set_announcer(&self, tid: u32) {
+        self.announcer.store(tid, std::sync::atomic::Ordering::Release);
+    }
+
+    /// The issuer behind it.
+    pub fn issuer(&self) -> &Arc<Issuer> {
+        &self.issuer
+    }
+
+    fn me(&self) -> Arc<Self> {
+        self.me.upgrade().unwrap_or_else(|| unreachable!("a method runs on a living value"))
+    }
+
+    fn tell(&self, change: Change) {
+        if let Some(kernel) = self.kernel.get() {
+            kernel.tell(change);
+        }
+    }
+
+    /// Turns an error into an errno, with a line in `errors`.
+    fn fail(&self, caller: Caller, path: &str, error: &Error) -> Errno {
+        let errno = errno(error);
+        self.counters.error(errno);
+        self.errors.add(self.issuer.now(), caller.uid, path, errno, &error.to_string());
+        errno
+    }
+
+    /// The same for what only the tree knows.
+    fn refuse(&self, caller: Caller, path: &str, errno: i32, sentence: &str) -> Errno {
+        let errno = Errno(errno);
+        self.counters.error(errno);
+        self.errors.add(self.issuer.now(), caller.uid, path, errno, sentence);
+        errno
+    }
+}
+
+/// Passes events to a tree that is built after its issuer.
+#[derive(Default)]
+pub struct Relay(OnceLock<Weak<Vfs>>);
+
+impl Relay {
+    /// From now on events reach `vfs`.
+    pub fn connect(&self, vfs: &Arc<Vfs>) {
+        let _ = self.0.set(Arc::downgrade(vfs));
+    }
+}
+
+impl Observer for Relay {
+    fn observe(&self, at: Timestamp, event: &Event) {
+        if let Some(vfs) = self.0.get().and_then(Weak::upgrade) {
+            vfs.happened(at, event);
+        }
+    }
+}

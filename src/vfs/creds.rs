@@ -1,0 +1,338 @@
+//! Opening a door: the rules of fuse-nodes 0.2 to 0.5.
+//!
+//! Shared roles: one node per lease and door; an OPEN of a superseded node is answered ESTALE once, which makes the
+//! kernel look the path up again; the second time from the same caller it is a pinned dentry (a bind-mounted file) and
+//! becomes a *portal*. Unshared roles: every LOOKUP gave a node of its own.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use zeroize::Zeroizing;
+
+use super::doors::{self, Lengths};
+use super::ino::{Door, Ino, Node};
+use super::opens::Open;
+use super::{Caller, Errno, Opened, Reply, Result, Vfs};
+use crate::domain::error::Error;
+use crate::domain::lease::{Scope, Serial, later};
+use crate::domain::name::RoleName;
+use crate::domain::role::Share;
+
+/// Within this time the same caller at the same door is the kernel's retry, not a new open.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What is known of door nodes. Taken for moments, never together with the book.
+#[derive(Default)]
+pub(super) struct DoorTable(Mutex<Doors>);
+
+#[derive(Default)]
+struct Doors {
+    /// Lookups the kernel holds of shared nodes: those it must be told about.
+    known: HashMap<Ino, u64>,
+    /// Superseded nodes that pinned dentries reach, and unshared nodes that were opened: which lease their pages
+    /// show, and for whom.
+    pages: HashMap<Ino, Arc<Pages>>,
+    /// Who was answered ESTALE, and when.
+    stale: HashMap<(u32, Door, u32), Timestamp>,
+    /// Sizes by role number.
+    sizes: HashMap<u32, Sizes>,
+}
+
+/// The pages of a node whose content changes over time.
+struct Pages {
+    /// Whose content it is: one inode has one page cache, so it never serves two scopes.
+    scope: Scope,
+    /// The lease that the pages show. Held over an OPEN's wait, so that openers of one node take turns.
+    shows: tokio::sync::Mutex<Option<Serial>>,
+}
+
+/// What sizes are guessed from.
+#[derive(Clone, Copy, Default)]
+struct Sizes {
+    lengths: Lengths,
+    /// Nodes older than this were announced with other lengths.
+    since: u64,
+}
+
+impl DoorTable {
+    pub(super) fn looked_up(&self, node: Ino) {
+        *self.0.lock().known.entry(node).or_default() += 1;
+    }
+
+    /// FORGET. True when the kernel knows the node no more.
+    pub(super) fn forgotten(&self, node: Ino, count: u64) -> bool {
+        let mut doors = self.0.lock();
+        doors.pages.remove(&node);
+        let Some(known) = doors.known.get_mut(&node) else { return true };
+        *known = known.saturating_sub(count);
+        let gone = *known == 0;
+        if gone {
+            doors.known.remove(&node);
+        }
+        gone
+    }
+
+    pub(super) fn is_known(&self, node: Ino) -> bool {
+        self.0.lock().known.contains_key(&node)
+    }
+
+    fn is_portal(&self, node: Ino) -> bool {
+        self.0.lock().pages.contains_key(&node)
+    }
+
+    /// The lease whose bytes a node of changing content shows.
+    pub(super) fn shown_by(&self, node: Ino) -> Option<Scope> {
+        self.0.lock().pages.get(&node).map(|pages| pages.scope.clone())
+    }
+
+    fn pages(&self, node: Ino, scope: &Scope) -> Arc<Pages> {
+        let fresh = || Arc::new(Pages { scope: scope.clone(), shows: tokio::sync::Mutex::default() });
+        self.0.lock().pages.entry(node).or_insert_with(fresh).clone()
+    }
+
+    /// Answers ESTALE to a caller unless it just got one: then the path cannot be looked up again.
+    fn first_time(&self, key: (u32, Door, u32), now: Timestamp) -> bool {
+        let mut doors = self.0.lock();
+        match doors.stale.remove(&key) {
+            Some(at) if later(at, RETRY) > now => false,
+            _ => {
+                if doors.stale.len() > 1024 {
+                    doors.stale.retain(|_, at| later(*at, RETRY) > now);
+                }
+                doors.stale.insert(key, now);
+                true
+            }
+        }
+    }
+
+    pub(super) fn lengths(&self, role: u32) -> Lengths {
+        self.0.lock().sizes.get(&role).copied().unwrap_or_default().lengths
+    }
+
+    /// Whether a node was announced with the lengths that hold now.
+    fn announced_well(&self, role: u32, serial: Serial) -> bool {
+        self.0.lock().sizes.get(&role).is_none_or(|sizes| serial.0 >= sizes.since)
+    }
+
+    /// Notes the lengths of a new token, or with `None` that sizes of a role changed for another reason. Nodes below
+    /// `next` may have been announced otherwise.
+    pub(super) fn learn(&self, role: u32, lengths: Option<Lengths>, next: Serial) {
+        let mut doors = self.0.lock();
+        let sizes = doors.sizes.entry(role).or_default();
+        match lengths {
+            Some(lengths) if lengths == sizes.lengths => {}
+            Some(lengths) => *sizes = Sizes { lengths, since: next.0 },
+            None => sizes.since = next.0,
+        }
+    }
+}
+
+/// One opener of one door.
+struct Knock {
+    caller: Caller,
+    node: Ino,
+    number: u32,
+    name: RoleName,
+    door: Door,
+    serial: Serial,
+    scope: Scope,
+    path: String,
+}
+
+impl Vfs {
+    /// OPEN of a file in `creds/<role>/`.
+    pub(super) fn open_door(&self, caller: Caller, node: Node, flags: i32) -> Reply<Opened> {
+        let (number, door, serial, fresh_per_lookup) = match node {
+            Node::SharedDoor { role, door, serial } => (role, door, serial, false),
+            Node::OpenDoor { role, door, serial } => (role, door, serial, true),
+            _ => return Reply::Now(Err(Errno(libc::ENOENT))),
+        };
+        let name = self.issuer.book().name_of(number).cloned();
+        let Some(name) = name else { return Reply::Now(Err(Errno(libc::ENOENT))) };
+        let path = format!("creds/{name}/{}", door.name());
+        if flags & libc::O_ACCMODE != libc::O_RDONLY || flags & libc::O_TRUNC != 0 {
+            let announcer = self.announcer.load(std::sync::atomic::Ordering::Acquire);
+            if caller.tid != 0 && caller.tid == announcer {
+                let handle = self.opens.add(node.ino(), Open::Announce);
+                return Reply::Now(Ok(Opened { handle, direct: true, keep_cache: true, no_flush: true }));
+            }
+            let sentence = "credential files are read-only: tokens are issued, never written";
+            return Reply::Now(Err(self.refuse(caller, &path, libc::EACCES, sentence)));
+        }
+        let share = self.issuer.book().role(&name).map(|entry| entry.role.share);
+        let unit = (share == Some(Share::Unit)).then(|| self.callers.unit(caller.tid)).flatten();
+        let scope = self.issuer.book().scope(&name, caller.uid, unit.as_deref(), serial);
+        let scope = match scope {
+            Ok(scope) => scope,
+            Err(error) => return Reply::Now(Err(self.fail(caller, &path, &error))),
+        };
+        let knock = Knock { caller, node: node.ino(), number, name, door, serial, scope, path };
+        let nonblock = flags & libc::O_NONBLOCK != 0;
+        if fresh_per_lookup || matches!(knock.scope, Scope::Open { .. }) {
+            self.open_changing(knock, nonblock, false)
+        } else {
+            self.open_shared(knock, nonblock)
+        }
+    }
+
+    fn open_shared(&self, knock: Knock, nonblock: bool) -> Reply<Opened> {
+        if self.doors.is_portal(knock.node) {
+            return self.open_portal(knock, nonblock);
+        }
+        let is_current = {
+            let now = self.issuer.now();
+            let book = self.issuer.book();
+            match book.current_lease(&knock.scope).filter(|lease| lease.is_live(now)) {
+                Some(lease) => lease.record.serial == knock.serial,
+                None => book.is_prospect(&knock.scope, knock.serial),
+            }
+        };
+        if !is_current {
+            return self.open_superseded(knock, nonblock);
+        }
+        match self.issuer.open_now(&knock.scope, &knock.name, knock.caller.opener()) {
+            Some(lease) if lease == knock.serial => Reply::Now(self.hand_out(&knock, lease, false)),
+            Some(lease) => {
+                self.issuer.give_back(lease);
+                self.open_superseded(knock, nonblock)
+            }
+            None if nonblock => Reply::Now(Err(self.fail(knock.caller, &knock.path, &Error::WouldBlock))),
+            None => {
+                let me = self.me();
+                Reply::later(async move { me.mint_for(knock).await })
+            }
+        }
+    }
+
+    /// The current node, but a token must be made first.
+    async fn mint_for(self: Arc<Self>, knock: Knock) -> Result<Opened> {
+        let lease = self.obtain(&knock).await?;
+        if lease != knock.serial {
+            // The token came as the successor of a lease with too little life: that has a node of its own.
+            self.issuer.give_back(lease);
+            return self.open_superseded(knock, false).wait().await;
+        }
+        self.learn_from(lease);
+        if !self.doors.announced_well(knock.number, knock.serial) {
+            self.rewrite(&knock, lease).await;
+        }
+        self.hand_out(&knock, lease, false)
+    }
+
+    /// A shared node that the path does not mean any more.
+    fn open_superseded(&self, knock: Knock, nonblock: bool) -> Reply<Opened> {
+        let now = self.issuer.now();
+        if self.doors.first_time((knock.number, knock.door, knock.caller.tid), now) {
+            return Reply::Now(Err(Errno(libc::ESTALE)));
+        }
+        let just_now = {
+            let book = self.issuer.book();
+            book.lease(knock.serial).is_some_and(|lease| {
+                lease.record.scope == knock.scope
+                    && lease.is_live(now)
+                    && lease.superseded_at.is_some_and(|at| later(at, RETRY) > now)
+            })
+        };
+        if just_now && self.issuer.book().hold(knock.serial, now) {
+            // Unlucky rather than pinned: its path was replaced between its two tries.
+            return Reply::Now(self.hand_out(&knock, knock.serial, false));
+        }
+        self.open_portal(knock, nonblock)
+    }
+
+    /// A pinned dentry: its node shows whatever is current. `read` follows the handle, `mmap` the newest content.
+    fn open_portal(&self, knock: Knock, nonblock: bool) -> Reply<Opened> {
+        let foreign = {
+            let book = self.issuer.book();
+            book.lease(knock.serial).is_some_and(|lease| lease.record.scope != knock.scope)
+        };
+        if foreign && !matches!(knock.scope, Scope::Slot { .. }) {
+            // One inode has one page cache: serving two units would show one's token to the other.
+            return Reply::Now(Err(Errno(libc::ESTALE)));
+        }
+        self.open_changing(knock, nonblock, true)
+    }
+
+    /// A node whose content changes: a portal, or an unshared node. Its pages are made true before the answer.
+    fn open_changing(&self, knock: Knock, nonblock: bool, direct: bool) -> Reply<Opened> {
+        let opened_before = self.doors.is_portal(knock.node) || knock.serial < self.first_serial;
+        let pages = self.doors.pages(knock.node, &knock.scope);
+        if pages.scope != knock.scope {
+            return Reply::Now(Err(Errno(libc::ESTALE)));
+        }
+        // Pages that nobody filled yet are true if the node was announced with the right size.
+        let untouched = !direct && !opened_before && self.doors.announced_well(knock.number, knock.serial);
+        let mut held = None;
+        if let Ok(mut shows) = pages.shows.try_lock() {
+            held = self.issuer.open_now(&knock.scope, &knock.name, knock.caller.opener());
+            if let Some(lease) = held
+                && (*shows == held || (untouched && shows.is_none()))
+            {
+                *shows = held;
+                return Reply::Now(self.hand_out(&knock, lease, direct));
+            }
+        }
+        if nonblock {
+            if let Some(lease) = held {
+                self.issuer.give_back(lease);
+            }
+            return Reply::Now(Err(self.fail(knock.caller, &knock.path, &Error::WouldBlock)));
+        }
+        let me = self.me();
+        Reply::later(async move {
+            let mut shows = pages.shows.lock().await;
+            let lease = match held {
+                Some(lease) => lease,
+                None => me.obtain(&knock).await?,
+            };
+            me.learn_from(lease);
+            // A size that was learned meanwhile counts: the mint itself may have been the first of another length.
+            let untouched = untouched && shows.is_none() && me.doors.announced_well(knock.number, knock.serial);
+            if *shows != Some(lease) && !untouched {
+                me.rewrite(&knock, lease).await;
+            }
+            *shows = Some(lease);
+            me.hand_out(&knock, lease, direct)
+        })
+    }
+
+    async fn obtain(&self, knock: &Knock) -> Result<Serial> {
+        let deadline = self.settings.open_deadline;
+        let opened = self.issuer.open(&knock.scope, &knock.name, knock.caller.opener(), deadline).await;
+        opened.map_err(|error| self.fail(knock.caller, &knock.path, &error))
+    }
+
+    /// The flight lands before its event is told: what it says about sizes is needed here already.
+    fn learn_from(&self, lease: Serial) {
+        let record = self.issuer.book().lease(lease).map(|lease| lease.record.clone());
+        if let Some(record) = record {
+            self.learn_sizes(&record);
+        }
+    }
+
+    async fn rewrite(&self, knock: &Knock, lease: Serial) {
+        let bytes = self.bytes_of(knock, lease);
+        if let (Some(kernel), Some(bytes)) = (self.kernel.get(), bytes) {
+            kernel.rewrite(knock.node, bytes).await;
+        }
+    }
+
+    fn bytes_of(&self, knock: &Knock, lease: Serial) -> Option<Arc<Zeroizing<Vec<u8>>>> {
+        let book = self.issuer.book();
+        doors::render(knock.door, &knock.name, &book.lease(lease)?.record).map(Arc::new)
+    }
+
+    /// The lease is held: give out a handle for it.
+    fn hand_out(&self, knock: &Knock, lease: Serial, direct: bool) -> Result<Opened> {
+        let Some(bytes) = self.bytes_of(knock, lease) else {
+            self.issuer.close(lease);
+            return Err(Errno(libc::EIO));
+        };
+        self.counters.opened();
+        let handle = self.opens.add(knock.node, Open::Door { lease, bytes });
+        Ok(Opened { handle, direct, keep_cache: true, no_flush: true })
+    }
+}

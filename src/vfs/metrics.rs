@@ -1,0 +1,128 @@
+//! Counters, and the Prometheus text they make together with what is true now.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::errno::Errno;
+use super::ports::Health;
+use crate::domain::book::Counts;
+use crate::domain::event::Event;
+use crate::domain::owner::CredentialType;
+
+/// What has been counted since the start.
+#[derive(Default)]
+pub(super) struct Counters {
+    opens: AtomicU64,
+    errors: Mutex<BTreeMap<&'static str, u64>>,
+    events: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
+}
+
+/// What is true now.
+pub(super) struct Gauges {
+    pub(super) version: &'static str,
+    pub(super) roles: usize,
+    pub(super) counts: Counts,
+    pub(super) open_files: usize,
+    pub(super) pending: usize,
+    /// Age in seconds.
+    pub(super) oldest_pending: Option<f64>,
+    pub(super) upstreams: Vec<(String, Health)>,
+}
+
+impl Counters {
+    pub(super) fn opened(&self) {
+        self.opens.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn error(&self, errno: Errno) {
+        *self.errors.lock().entry(errno.name()).or_default() += 1;
+    }
+
+    pub(super) fn event(&self, event: &Event) {
+        let kind = event.lease().map_or("", |lease| lease.credential_type.as_str());
+        *self.events.lock().entry((event.word(), kind)).or_default() += 1;
+    }
+
+    pub(super) fn text(&self, gauges: &Gauges) -> String {
+        let mut page = Page(String::new());
+        page.head("tfcfs_build_info", "gauge", "Version of the daemon.");
+        page.line("tfcfs_build_info", &[("version", gauges.version)], 1);
+        page.head("tfcfs_roles", "gauge", "Roles in force.");
+        page.line("tfcfs_roles", &[], gauges.roles);
+        page.head("tfcfs_leases", "gauge", "Live leases by state.");
+        for (state, count) in [
+            ("held", gauges.counts.held),
+            ("lingering", gauges.counts.lingering),
+            ("superseded", gauges.counts.superseded),
+        ] {
+            page.line("tfcfs_leases", &[("state", state)], count);
+        }
+        page.head("tfcfs_open_files", "gauge", "Open file handles.");
+        page.line("tfcfs_open_files", &[], gauges.open_files);
+        page.head("tfcfs_revocations_pending", "gauge", "Revocations that upstream has not proven yet.");
+        page.line("tfcfs_revocations_pending", &[], gauges.pending);
+        page.head("tfcfs_revocation_oldest_seconds", "gauge", "Age of the oldest pending revocation; 0 when none.");
+        page.line("tfcfs_revocation_oldest_seconds", &[], gauges.oldest_pending.unwrap_or_default());
+        page.head("tfcfs_token_opens_total", "counter", "Opens of credential files that got a token.");
+        page.line("tfcfs_token_opens_total", &[], self.opens.load(Ordering::Relaxed));
+        page.head("tfcfs_errors_total", "counter", "Failed requests by errno.");
+        for (errno, count) in &*self.errors.lock() {
+            page.line("tfcfs_errors_total", &[("errno", errno)], count);
+        }
+        self.events(&mut page);
+        page.head("tfcfs_upstream_reachable", "gauge", "1 when the last call to the upstream of an anchor was answered.");
+        for (anchor, health) in &gauges.upstreams {
+            if let Some(reachable) = health.reachable {
+                page.line("tfcfs_upstream_reachable", &[("anchor", anchor)], u8::from(reachable));
+            }
+        }
+        page.head("tfcfs_upstream_calls_total", "counter", "Calls to upstream by method and outcome.");
+        for (anchor, health) in &gauges.upstreams {
+            for (method, outcome, count) in &health.calls {
+                let labels = [("anchor", anchor.as_str()), ("method", method), ("outcome", outcome)];
+                page.line("tfcfs_upstream_calls_total", &labels, count);
+            }
+        }
+        page.0
+    }
+
+    fn events(&self, page: &mut Page) {
+        let events = self.events.lock();
+        let count = |word: &str, kind: CredentialType| {
+            let of = events.iter().filter(|((w, k), _)| *w == word && *k == kind.as_str());
+            of.map(|(_, count)| *count).sum::<u64>()
+        };
+        for (name, word, help) in [
+            ("tfcfs_tokens_issued_total", "issued", "Tokens made upstream."),
+            ("tfcfs_leases_expired_total", "expired", "Leases ended by time."),
+            ("tfcfs_leases_revoked_total", "revoked", "Leases ended by revocation or slot rotation."),
+            ("tfcfs_tokens_gone_total", "gone", "Tokens proven gone upstream."),
+        ] {
+            page.head(name, "counter", help);
+            for kind in CredentialType::ALL {
+                page.line(name, &[("credential_type", kind.as_str())], count(word, kind));
+            }
+        }
+    }
+}
+
+struct Page(String);
+
+impl Page {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    }
+
+    fn line(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+        let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{}\"", escape(value))).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let _ = writeln!(self.0, "{name}{labels} {value}");
+    }
+}
+
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}

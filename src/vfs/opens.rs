@@ -1,0 +1,149 @@
+//! Open files: handle -> what it reads or writes.
+//!
+//! A handle number never repeats, also over restarts: it starts at a fresh serial times 2^28.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::doors::Secret;
+use super::ino::Ino;
+use crate::domain::lease::{Opener, Serial};
+use crate::domain::name::RoleName;
+
+/// An open file.
+#[derive(Clone)]
+pub enum Open {
+    /// A door: holds a lease and its one content for the whole life of the handle.
+    Door {
+        /// The lease.
+        lease: Serial,
+        /// Its bytes.
+        bytes: Arc<Secret>,
+    },
+    /// A text as it was at open.
+    Text(Arc<Vec<u8>>),
+    /// The growing list of events.
+    Events {
+        /// What is added to an offset to get a position: set at the first read.
+        shift: Option<u64>,
+        /// Position up to which this handle has read, for `poll`.
+        seen: u64,
+    },
+    /// A document being written.
+    Write(Arc<Mutex<Draft>>),
+    /// A temporary file of an editor.
+    Scratch(Serial),
+    /// Our own write-open that announces a change; reads and writes nothing.
+    Announce,
+}
+
+/// What a document becomes when it is committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A role.
+    Role(RoleName),
+    /// The anchors.
+    Config,
+    /// A rotation of a role; `None` = of the anchor.
+    Rotate(Option<RoleName>),
+    /// The renewal of a lease.
+    Lease(Serial),
+}
+
+/// A document being written: one for each handle (fuse-nodes 8.4).
+#[derive(Debug)]
+pub struct Draft {
+    /// What it becomes.
+    pub target: Target,
+    /// Text so far.
+    pub bytes: Vec<u8>,
+    /// Written since it was last committed.
+    pub dirty: bool,
+    /// Never to be committed: refused, or its writer was killed.
+    pub void: bool,
+    /// The process that opened it.
+    pub process: Option<u32>,
+    /// Its user.
+    pub opener: Opener,
+}
+
+/// The table.
+pub struct Opens {
+    handles: Mutex<Table>,
+}
+
+struct Table {
+    next: u64,
+    open: HashMap<u64, (Ino, Open)>,
+}
+
+impl Opens {
+    /// Numbers begin at `base`, a serial that nobody else uses.
+    pub fn new(base: Serial) -> Self {
+        Self { handles: Mutex::new(Table { next: base.0 << 28 | 1, open: HashMap::new() }) }
+    }
+
+    /// Adds an open file of `node`.
+    pub fn add(&self, node: Ino, open: Open) -> u64 {
+        let mut table = self.handles.lock();
+        let handle = table.next;
+        table.next += 1;
+        table.open.insert(handle, (node, open));
+        handle
+    }
+
+    /// The open file behind a handle.
+    pub fn get(&self, handle: u64) -> Option<Open> {
+        self.handles.lock().open.get(&handle).map(|(_, open)| open.clone())
+    }
+
+    /// Changes an open file in place.
+    pub fn update<T>(&self, handle: u64, change: impl FnOnce(&mut Open) -> T) -> Option<T> {
+        self.handles.lock().open.get_mut(&handle).map(|(_, open)| change(open))
+    }
+
+    /// Takes an open file out.
+    pub fn remove(&self, handle: u64) -> Option<Open> {
+        self.handles.lock().open.remove(&handle).map(|(_, open)| open)
+    }
+
+    /// Handles of a lease.
+    pub fn of_lease(&self, serial: Serial) -> Vec<u64> {
+        let table = self.handles.lock();
+        let held = |open: &Open| matches!(open, Open::Door { lease, .. } if *lease == serial);
+        table.open.iter().filter(|(_, (_, open))| held(open)).map(|(handle, _)| *handle).collect()
+    }
+
+    /// Nodes through which a lease is open.
+    pub fn nodes_of_lease(&self, serial: Serial) -> Vec<Ino> {
+        let table = self.handles.lock();
+        let held = |open: &Open| matches!(open, Open::Door { lease, .. } if *lease == serial);
+        table.open.values().filter(|(_, open)| held(open)).map(|(node, _)| *node).collect()
+    }
+
+    /// Handles of a node.
+    pub fn of_node(&self, node: Ino) -> Vec<u64> {
+        let table = self.handles.lock();
+        table.open.iter().filter(|(_, (other, _))| *other == node).map(|(handle, _)| *handle).collect()
+    }
+
+    /// Documents being written for `target`.
+    pub fn drafts_of(&self, target: &Target) -> Vec<Arc<Mutex<Draft>>> {
+        let drafts: Vec<Arc<Mutex<Draft>>> = {
+            let table = self.handles.lock();
+            let draft = |open: &Open| match open {
+                Open::Write(draft) => Some(draft.clone()),
+                _ => None,
+            };
+            table.open.values().filter_map(|(_, open)| draft(open)).collect()
+        };
+        drafts.into_iter().filter(|draft| &draft.lock().target == target).collect()
+    }
+
+    /// How many files are open.
+    pub fn len(&self) -> usize {
+        self.handles.lock().open.len()
+    }
+}

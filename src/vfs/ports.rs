@@ -1,0 +1,111 @@
+//! What the tree needs from around it: the kernel's caches, facts about callers, the health of upstream.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::doors::Secret;
+use super::ino::Ino;
+use crate::domain::anchor::Address;
+
+/// The kernel side of the mount. Nothing here may be called with a lock held that a request handler takes
+/// (fuse-nodes 4: breaking that deadlocks beyond kill -9).
+#[async_trait]
+pub trait Kernel: Send + Sync {
+    /// Makes size and pages of a node true (fuse-nodes 0.5). Awaited before an OPEN is answered, never inline.
+    async fn rewrite(&self, node: Ino, bytes: Arc<Secret>);
+
+    /// Queues a change for the notification thread and returns at once.
+    fn tell(&self, change: Change);
+}
+
+/// Something that the kernel, and through it the watchers, should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A name means another node now: announce a write to it (inotify), then drop the entry.
+    Replaced {
+        /// Path below the mount point, for the self-made write-open.
+        path: String,
+        /// Its directory.
+        dir: Ino,
+        /// The node that it was.
+        node: Ino,
+        /// Its name there.
+        name: String,
+    },
+    /// A name is gone.
+    Removed {
+        /// Its directory.
+        dir: Ino,
+        /// The node that it was; `None` if the same node may come back under the name.
+        node: Option<Ino>,
+        /// Its name there.
+        name: String,
+    },
+    /// The content of a node may not be read any more.
+    Ended {
+        /// The node.
+        node: Ino,
+    },
+    /// Mode, owner or size changed.
+    Attributes {
+        /// The node.
+        node: Ino,
+    },
+    /// Whoever polls these handles shall wake.
+    Wake {
+        /// The handles.
+        handles: Vec<u64>,
+    },
+}
+
+/// Whether a writer closed its file or was killed (fuse-nodes 8.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// It runs: it called `close`.
+    Running,
+    /// It exits without having closed.
+    Exiting,
+    /// A signal is killing it.
+    Killed,
+    /// Cannot be told (pid 0): treated as `close`.
+    Unknown,
+}
+
+/// Facts about a calling thread. `tid` is the number in the request's header.
+pub trait Callers: Send + Sync {
+    /// Its cgroup; `None` when that cannot be told.
+    fn unit(&self, tid: u32) -> Option<String>;
+    /// Its process; `None` when that cannot be told.
+    fn process(&self, tid: u32) -> Option<u32>;
+    /// How it stands while its FLUSH waits.
+    fn exit(&self, tid: u32) -> Exit;
+}
+
+/// Last contact with an upstream, for `status` and `metrics`. Nothing secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Whether the last call got an answer; `None` before the first.
+    pub reachable: Option<bool>,
+    /// Last answer.
+    pub last_contact: Option<jiff::Timestamp>,
+    /// Last failure, as a sentence.
+    pub last_error: Option<String>,
+    /// Calls by method and outcome since the start.
+    pub calls: Vec<(String, String, u64)>,
+    /// Version and name that the server gives.
+    pub server: Option<String>,
+}
+
+/// Knows the health of upstreams.
+pub trait Upstreams: Send + Sync {
+    /// Of one.
+    fn health(&self, address: &Address) -> Health;
+}
+
+/// Nothing known.
+impl Upstreams for () {
+    fn health(&self, _: &Address) -> Health {
+        Health::default()
+    }
+}

@@ -1,0 +1,512 @@
+//! Writing documents: a draft for each handle, certain errors at the WRITE, the rest when its writer closes.
+//!
+//! The six rules of fuse-nodes 8.4 are in [`Vfs::write`], [`Vfs::flush`] and [`Vfs::release`].
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::drafts::{looks_temporary, splice};
+use super::ino::{Fixed, Ino, Node};
+use super::opens::{Draft, Open, Target};
+use super::ports::Exit;
+use super::tree::{Entry, SetAttr};
+use super::{Caller, Errno, Opened, Reply, Result, Vfs};
+use crate::domain::document;
+use crate::domain::error::Error;
+use crate::domain::lease::Serial;
+use crate::domain::name::{AnchorName, RoleName};
+use crate::domain::role::Role;
+
+/// The answer to CREATE.
+#[derive(Debug, Clone, Copy)]
+pub struct Created {
+    /// The new name.
+    pub entry: Entry,
+    /// Its handle.
+    pub opened: Opened,
+}
+
+impl Target {
+    fn path(&self) -> String {
+        match self {
+            Self::Role(name) => format!("roles/{name}"),
+            Self::Config => "config".into(),
+            Self::Rotate(Some(name)) => format!("rotate/{name}"),
+            Self::Rotate(None) => "rotate/config".into(),
+            Self::Lease(_) => "leases".into(),
+        }
+    }
+}
+
+impl Vfs {
+    /// OPEN.
+    pub fn open(&self, caller: Caller, ino: Ino, flags: i32) -> Reply<Opened> {
+        let Some(node) = Node::from_ino(ino) else { return Reply::Now(Err(Errno(libc::ENOENT))) };
+        let writes = flags & libc::O_ACCMODE != libc::O_RDONLY;
+        match node {
+            Node::SharedDoor { .. } | Node::OpenDoor { .. } => self.open_door(caller, node, flags),
+            Node::Draft(serial) => {
+                let handle = self.opens.add(ino, Open::Scratch(serial));
+                if flags & libc::O_TRUNC != 0 {
+                    self.drafts.set(serial, Some(0), None, self.issuer.now());
+                }
+                Reply::Now(Ok(Opened { handle, direct: true, keep_cache: false, no_flush: true }))
+            }
+            _ if !writes => self.open_text(caller, node),
+            _ => Reply::Now(self.open_draft(caller, node, flags)),
+        }
+    }
+
+    fn open_draft(&self, caller: Caller, node: Node, flags: i32) -> Result<Opened> {
+        let target = match node {
+            Node::Role(number) => Target::Role(self.role_name(number)?),
+            Node::Fixed(Fixed::Config) => Target::Config,
+            Node::Fixed(Fixed::RotateConfig) => Target::Rotate(None),
+            Node::Rotate(number) => Target::Rotate(Some(self.role_name(number)?)),
+            Node::LeaseFile { serial, .. } => Target::Lease(serial),
+            _ => return Err(self.refuse(caller, "", libc::EACCES, "this file is written by tfcfs only")),
+        };
+        let bytes = match (&target, flags & libc::O_TRUNC) {
+            // What is there stays until it is overwritten: `>>` appends to the document in force.
+            (Target::Role(_) | Target::Config, 0) => self.text(node)?.unwrap_or_default().into_bytes(),
+            _ => Vec::new(),
+        };
+        Ok(self.start_draft(caller, node, target, bytes))
+    }
+
+    fn start_draft(&self, caller: Caller, node: Node, target: Target, bytes: Vec<u8>) -> Opened {
+        let draft = Draft {
+            target,
+            bytes,
+            dirty: false,
+            void: false,
+            process: self.callers.process(caller.tid),
+            opener: caller.opener(),
+        };
+        let handle = self.opens.add(node.ino(), Open::Write(Arc::new(Mutex::new(draft))));
+        Opened { handle, direct: true, keep_cache: false, no_flush: false }
+    }
+
+    /// CREATE: only in `roles/`.
+    ///
+    /// # Errors
+    /// `EINVAL` for a name that no role can have (unless it is an editor's temporary file), `EPERM` elsewhere.
+    pub fn create(&self, caller: Caller, parent: Ino, name: &std::ffi::OsStr, mode: u32, flags: i32) -> Result<Created> {
+        let name = name.to_string_lossy().into_owned();
+        if Node::from_ino(parent) != Some(Node::Fixed(Fixed::Roles)) {
+            let sentence = "files are created in roles/ only; everything else appears by itself";
+            return Err(self.refuse(caller, &name, libc::EPERM, sentence));
+        }
+        let path = format!("roles/{name}");
+        let (node, opened) = match name.parse::<RoleName>() {
+            Ok(role) if !looks_temporary(&name) => {
+                let number = self.issuer.book().number(&role);
+                let node = Node::Role(number);
+                (node, self.start_draft(caller, node, Target::Role(role), Vec::new()))
+            }
+            parsed => {
+                if let Err(error) = parsed
+                    && flags & libc::O_EXCL == 0
+                    && !looks_temporary(&name)
+                {
+                    return Err(self.refuse(caller, &path, libc::EINVAL, &error.to_string()));
+                }
+                let serial = self.issuer.book().take_serial().map_err(|error| self.fail(caller, &path, &error))?;
+                let mode = (mode & 0o777) as u16;
+                self.drafts.create(serial, &name, Vec::new(), mode, self.issuer.now());
+                let node = Node::Draft(serial);
+                let handle = self.opens.add(node.ino(), Open::Scratch(serial));
+                (node, Opened { handle, direct: true, keep_cache: false, no_flush: true })
+            }
+        };
+        let attr = self.attr(node)?;
+        Ok(Created { entry: Entry { node, attr, ttl: std::time::Duration::ZERO }, opened })
+    }
+
+    /// READ. Answers at once.
+    ///
+    /// # Errors
+    /// `EKEYEXPIRED` or `EKEYREVOKED` when the lease of the handle has ended.
+    pub fn read(&self, handle: u64, offset: u64, size: usize) -> Result<Vec<u8>> {
+        let slice = |bytes: &[u8]| {
+            let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+            bytes[from..bytes.len().min(from.saturating_add(size))].to_vec()
+        };
+        match self.opens.get(handle) {
+            Some(Open::Door { lease, bytes }) => {
+                self.still_readable(lease)?;
+                Ok(slice(&bytes))
+            }
+            Some(Open::Text(bytes)) => Ok(slice(&bytes)),
+            Some(Open::Events { shift, .. }) => {
+                let shift = shift.unwrap_or_else(|| self.events.base().saturating_sub(offset));
+                let bytes = self.events.read(offset + shift, size);
+                let seen_now = offset + shift + bytes.len() as u64;
+                self.opens.update(handle, |open| {
+                    if let Open::Events { shift: kept, seen } = open {
+                        (*kept, *seen) = (Some(shift), seen_now);
+                    }
+                });
+                Ok(bytes)
+            }
+            Some(Open::Write(draft)) => Ok(slice(&draft.lock().bytes)),
+            Some(Open::Scratch(serial)) => Ok(slice(&self.drafts.bytes(serial).unwrap_or_default())),
+            Some(Open::Announce) => Ok(Vec::new()),
+            None => Err(Errno(libc::EBADF)),
+        }
+    }
+
+    fn still_readable(&self, lease: Serial) -> Result<()> {
+        let now = self.issuer.now();
+        let ended = {
+            let book = self.issuer.book();
+            match book.lease(lease) {
+                Some(lease) if lease.is_live(now) => None,
+                Some(lease) => Some(lease.ended.unwrap_or(lease.ends_as)),
+                None => Some(crate::domain::error::Ended::Expired),
+            }
+        };
+        match ended {
+            None => Ok(()),
+            Some(how) => Err(super::errno(&Error::LeaseEnded(how))),
+        }
+    }
+
+    /// Whether something waits for a poller of this handle: a successor, an end, new events.
+    pub fn has_news(&self, handle: u64) -> bool {
+        match self.opens.get(handle) {
+            Some(Open::Door { lease, .. }) => {
+                let now = self.issuer.now();
+                let book = self.issuer.book();
+                book.lease(lease).is_none_or(|lease| lease.superseded_at.is_some() || !lease.is_live(now))
+            }
+            Some(Open::Events { seen, .. }) => self.events.end() > seen,
+            _ => false,
+        }
+    }
+
+    /// WRITE. Rotations and renewals happen here, so that `echo > rotate/x` shows their errors in every shell.
+    pub fn write(&self, caller: Caller, handle: u64, offset: u64, data: &[u8]) -> Reply<u32> {
+        let count = data.len() as u32;
+        let draft = match self.opens.get(handle) {
+            Some(Open::Write(draft)) => draft,
+            Some(Open::Scratch(serial)) => {
+                return Reply::Now(match self.drafts.write(serial, offset, data, self.issuer.now()) {
+                    true => Ok(count),
+                    false => Err(Errno(libc::EFBIG)),
+                });
+            }
+            _ => return Reply::Now(Err(Errno(libc::EBADF))),
+        };
+        let (target, opener) = {
+            let draft = draft.lock();
+            (draft.target.clone(), draft.opener)
+        };
+        let text = String::from_utf8_lossy(data).trim().to_owned();
+        let me = self.me();
+        match target {
+            Target::Rotate(_) | Target::Lease(_) if offset > 0 => Reply::Now(Ok(count)),
+            Target::Rotate(Some(name)) => Reply::later(async move {
+                let deadline = me.settings.rotate_deadline;
+                let revoke = text == "revoke";
+                let rotated = me.issuer.rotate(&name, opener, Some(caller.uid), revoke, deadline).await;
+                rotated.map(|()| count).map_err(|error| me.fail(caller, &format!("rotate/{name}"), &error))
+            }),
+            Target::Rotate(None) => Reply::later(async move {
+                let name = if text.is_empty() { Ok(AnchorName::default()) } else { text.parse() };
+                let name = name.map_err(|error: crate::domain::name::NameError| {
+                    me.refuse(caller, "rotate/config", libc::EINVAL, &error.to_string())
+                })?;
+                let rotated = me.issuer.rotate_anchor(&name, me.settings.rotate_deadline).await;
+                rotated.map(|()| count).map_err(|error| me.fail(caller, "rotate/config", &error))
+            }),
+            Target::Lease(serial) => {
+                let id = self.issuer.book().lease(serial).map(|lease| lease.record.id.to_string());
+                let renewed = self.issuer.renew(&id.unwrap_or_default());
+                Reply::Now(renewed.map(|()| count).map_err(|error| self.fail(caller, "leases", &error)))
+            }
+            target @ (Target::Role(_) | Target::Config) => {
+                Reply::Now(self.write_document(caller, &draft, &target, offset, data).map(|()| count))
+            }
+        }
+    }
+
+    fn write_document(
+        &self,
+        caller: Caller,
+        draft: &Mutex<Draft>,
+        target: &Target,
+        offset: u64,
+        data: &[u8],
+    ) -> Result<()> {
+        let mut draft = draft.lock();
+        if draft.void {
+            return Err(Errno(libc::EINVAL));
+        }
+        let checked = match splice(&mut draft.bytes, offset, data) {
+            true => match target {
+                Target::Role(name) => document::check_role_prefix(&draft.bytes, name),
+                _ => document::check_config_prefix(&draft.bytes),
+            },
+            false => Err(document::too_large()),
+        };
+        draft.dirty = true;
+        if let Err(error) = checked {
+            draft.void = true;
+            draft.bytes.clear();
+            drop(draft);
+            return Err(self.fail(caller, &target.path(), &error.into()));
+        }
+        Ok(())
+    }
+
+    /// FLUSH: a `close`, by whoever. Rules 2 to 5.
+    pub fn flush(&self, caller: Caller, handle: u64) -> Reply<()> {
+        let Some(Open::Write(draft)) = self.opens.get(handle) else { return Reply::Now(Ok(())) };
+        {
+            let mut open = draft.lock();
+            if !open.dirty || open.void {
+                return Reply::Now(Ok(()));
+            }
+            match self.callers.exit(caller.tid) {
+                Exit::Killed => {
+                    open.void = true;
+                    let sentence = "its writer was killed half-way: nothing was committed, the old content is in force";
+                    let path = open.target.path();
+                    drop(open);
+                    self.refuse(caller, &path, libc::EINTR, sentence);
+                    return Reply::Now(Ok(()));
+                }
+                Exit::Exiting => return Reply::Now(Ok(())),
+                Exit::Running | Exit::Unknown => {}
+            }
+            let process = self.callers.process(caller.tid);
+            if process.is_some() && open.process.is_some() && process != open.process {
+                return Reply::Now(Ok(()));
+            }
+        }
+        let me = self.me();
+        Reply::later(async move { me.commit(caller, draft).await })
+    }
+
+    /// RELEASE: the last copy is gone. Rule 6; and a lease loses a handle. Answers at once.
+    pub fn release(&self, handle: u64) {
+        match self.opens.remove(handle) {
+            Some(Open::Door { lease, bytes }) => {
+                drop(bytes);
+                self.issuer.close(lease);
+            }
+            Some(Open::Write(draft)) => {
+                let (pending, opener) = {
+                    let draft = draft.lock();
+                    (draft.dirty && !draft.void, draft.opener)
+                };
+                if pending {
+                    let me = self.me();
+                    let caller = Caller { uid: opener.uid, gid: opener.gid, tid: 0 };
+                    self.issuer.spawn(async move {
+                        let _ = me.commit(caller, draft).await;
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Puts a finished draft into force. On a failure the old content stays and `errors` says why.
+    async fn commit(self: Arc<Self>, caller: Caller, draft: Arc<Mutex<Draft>>) -> Result<()> {
+        let (target, bytes) = {
+            let mut draft = draft.lock();
+            if !draft.dirty || draft.void {
+                return Ok(());
+            }
+            draft.dirty = false;
+            (draft.target.clone(), zeroize::Zeroizing::new(draft.bytes.clone()))
+        };
+        let result = match &target {
+            Target::Role(name) => self.commit_role(name, &bytes).await,
+            Target::Config => self.commit_config(&bytes).await,
+            Target::Rotate(_) | Target::Lease(_) => Ok(()),
+        };
+        result.map_err(|error| self.fail(caller, &target.path(), &error))
+    }
+
+    async fn commit_role(&self, name: &RoleName, bytes: &[u8]) -> std::result::Result<(), Error> {
+        let spec = document::RoleSpec::parse(bytes, name)?;
+        let role = self.resolve(spec).await?;
+        self.issuer.write_role(name, role).await
+    }
+
+    async fn resolve(&self, spec: document::RoleSpec) -> std::result::Result<Role, Error> {
+        let id = match spec.lookup() {
+            Some(lookup) => Some(self.issuer.team_id(spec.anchor(), &lookup.organization, &lookup.team).await?),
+            None => None,
+        };
+        Ok(spec.resolve(id)?)
+    }
+
+    async fn commit_config(&self, bytes: &[u8]) -> std::result::Result<(), Error> {
+        let specs = document::ConfigSpec::parse(bytes)?;
+        let wanted = {
+            let book = self.issuer.book();
+            let mut wanted = Vec::new();
+            for spec in specs.anchors {
+                let previous = book.anchor(&spec.name).map(|entry| &entry.anchor);
+                let access = spec.merge(previous)?;
+                wanted.push((spec.name, access));
+            }
+            wanted
+        };
+        self.issuer.write_config(wanted).await
+    }
+
+    /// SETATTR: chmod and chown of credentials change their role; sizes of drafts; all else is accepted and ignored,
+    /// as tools that copy modes and times expect.
+    pub fn setattr(&self, caller: Caller, ino: Ino, handle: Option<u64>, set: SetAttr) -> Reply<super::Attr> {
+        let Some(node) = Node::from_ino(ino) else { return Reply::Now(Err(Errno(libc::ENOENT))) };
+        match node {
+            Node::SharedDoor { .. } | Node::OpenDoor { .. } if set.size.is_some() => {
+                let sentence = "credential files are read-only: tokens are issued, never written";
+                Reply::Now(Err(self.refuse(caller, "creds", libc::EACCES, sentence)))
+            }
+            Node::CredsDir(role) | Node::SharedDoor { role, .. } | Node::OpenDoor { role, .. }
+                if set.mode.is_some() || set.uid.is_some() || set.gid.is_some() =>
+            {
+                let me = self.me();
+                Reply::later(async move {
+                    me.set_access(caller, role, set).await?;
+                    me.attr(node)
+                })
+            }
+            Node::Draft(serial) => {
+                self.drafts.set(serial, set.size, set.mode.map(|mode| (mode & 0o777) as u16), self.issuer.now());
+                Reply::Now(self.attr(node))
+            }
+            _ => {
+                // `truncate -s 0` and vim: a size alone commits nothing; through its handle it cuts the draft.
+                if let (Some(size), Some(Open::Write(draft))) = (set.size, handle.and_then(|h| self.opens.get(h))) {
+                    let size = usize::try_from(size.min(super::drafts::LARGEST)).unwrap_or_default();
+                    draft.lock().bytes.resize(size, 0);
+                }
+                Reply::Now(self.attr(node))
+            }
+        }
+    }
+
+    async fn set_access(&self, caller: Caller, number: u32, set: SetAttr) -> Result<()> {
+        let name = self.role_name(number)?;
+        let path = format!("creds/{name}");
+        let role = self.issuer.book().find_role(&name).map(|entry| entry.role.clone());
+        let mut role = role.map_err(|error| self.fail(caller, &path, &error))?;
+        let access = &mut role.access;
+        access.uid = set.uid.or(access.uid);
+        access.gid = set.gid.or(access.gid);
+        // Credentials are read and nothing else.
+        access.mode = set.mode.map(|mode| (mode & 0o444) as u16).or(access.mode);
+        self.issuer.write_role(&name, role).await.map_err(|error| self.fail(caller, &path, &error))
+    }
+
+    /// UNLINK.
+    pub fn unlink(&self, caller: Caller, parent: Ino, name: &std::ffi::OsStr) -> Reply<()> {
+        let name = name.to_string_lossy().into_owned();
+        let me = self.me();
+        match Node::from_ino(parent) {
+            Some(Node::Fixed(Fixed::Roles)) => {
+                if let Some(serial) = self.drafts.find(&name) {
+                    self.drafts.remove(serial);
+                    return Reply::Now(Ok(()));
+                }
+                let Ok(role) = name.parse::<RoleName>() else { return Reply::Now(Err(Errno(libc::ENOENT))) };
+                let drafts = self.opens.drafts_of(&Target::Role(role.clone()));
+                let in_force = self.issuer.book().role(&role).is_some();
+                if !in_force && !drafts.is_empty() {
+                    drafts.iter().for_each(|draft| draft.lock().void = true);
+                    return Reply::Now(Ok(()));
+                }
+                Reply::later(async move {
+                    let removed = me.issuer.remove_role(&role).await;
+                    removed.map_err(|error| me.fail(caller, &format!("roles/{role}"), &error))?;
+                    // A later close of a file that is gone must not bring it back.
+                    drafts.iter().for_each(|draft| draft.lock().void = true);
+                    Ok(())
+                })
+            }
+            Some(Node::LeaseDir(_)) => Reply::later(async move {
+                let revoked = me.issuer.revoke_by_id(&name, me.settings.deadline).await;
+                revoked.map_err(|error| me.fail(caller, &format!("leases/{name}"), &error))
+            }),
+            _ => {
+                let sentence = "only files in roles/ and leases/ can be removed; a role's other files go with it";
+                Reply::Now(Err(self.refuse(caller, &name, libc::EPERM, sentence)))
+            }
+        }
+    }
+
+    /// RMDIR: nothing here can be removed that way.
+    pub fn rmdir(&self, caller: Caller, _: Ino, name: &std::ffi::OsStr) -> Reply<()> {
+        let sentence = "directories here come and go with their roles: remove the file in roles/ instead";
+        Reply::Now(Err(self.refuse(caller, &name.to_string_lossy(), libc::EPERM, sentence)))
+    }
+
+    /// RENAME, within `roles/`.
+    pub fn rename(
+        &self,
+        caller: Caller,
+        from: (Ino, &std::ffi::OsStr),
+        to: (Ino, &std::ffi::OsStr),
+        no_replace: bool,
+    ) -> Reply<()> {
+        let roles = Node::Fixed(Fixed::Roles).ino();
+        let (old, new) = (from.1.to_string_lossy().into_owned(), to.1.to_string_lossy().into_owned());
+        if from.0 != roles || to.0 != roles {
+            let sentence = "names can be changed in roles/ only";
+            let errno = if from.0 == to.0 { libc::EPERM } else { libc::EACCES };
+            return Reply::Now(Err(self.refuse(caller, &old, errno, sentence)));
+        }
+        let target = new.parse::<RoleName>().ok().filter(|_| !looks_temporary(&new));
+        let taken = self.drafts.find(&new).is_some()
+            || target.as_ref().is_some_and(|name| self.issuer.book().role(name).is_some());
+        if no_replace && taken {
+            return Reply::Now(Err(Errno(libc::EEXIST)));
+        }
+        let draft = self.drafts.find(&old);
+        let me = self.me();
+        let path = format!("roles/{new}");
+        match (draft, target) {
+            (Some(serial), None) => {
+                self.drafts.rename(serial, &new);
+                Reply::Now(Ok(()))
+            }
+            (Some(serial), Some(name)) => Reply::later(async move {
+                let bytes = me.drafts.bytes(serial).unwrap_or_default();
+                let committed = me.commit_role(&name, &bytes).await;
+                committed.map_err(|error| me.fail(caller, &path, &error))?;
+                me.drafts.remove(serial);
+                Ok(())
+            }),
+            (None, target) => {
+                let Ok(role) = old.parse::<RoleName>() else { return Reply::Now(Err(Errno(libc::ENOENT))) };
+                Reply::later(async move {
+                    let moved = match target {
+                        Some(name) => me.issuer.rename_role(&role, &name).await,
+                        None => me.set_aside(&role, &new).await,
+                    };
+                    moved.map_err(|error| me.fail(caller, &path, &error))
+                })
+            }
+        }
+    }
+
+    /// An editor moves a role to its backup name: the text becomes a draft, the role goes (with its grace).
+    async fn set_aside(&self, role: &RoleName, backup: &str) -> std::result::Result<(), Error> {
+        let text = {
+            let book = self.issuer.book();
+            document::render_role(&book.find_role(role)?.role)
+        };
+        self.issuer.remove_role(role).await?;
+        let serial = self.issuer.book().take_serial()?;
+        self.drafts.create(serial, backup, text.into_bytes(), 0o644, self.issuer.now());
+        Ok(())
+    }
+}
