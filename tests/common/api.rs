@@ -1,0 +1,252 @@
+//! Upstream as a port: tokens in a list, every call counted, faults by script.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use tfcfs::domain::anchor::{Access, Identity};
+use tfcfs::domain::owner::{CredentialType, Owner};
+use tfcfs::domain::ports::{ApiError, ApiErrorKind, Clock, CreateToken, TokenApi};
+use tfcfs::domain::token::{Issued, Listed, Token, TokenId};
+
+use super::ManualClock;
+
+/// What the next calls of one kind meet.
+#[derive(Debug, Clone)]
+pub enum Fault {
+    /// Fails, nothing happens.
+    Before(ApiErrorKind),
+    /// Happens, but the answer is lost.
+    After(ApiErrorKind),
+    /// Waits this long first (tokio time).
+    Slow(Duration),
+    /// The answer's `expired-at`.
+    Ends(Option<Timestamp>),
+}
+
+#[derive(Debug, Clone)]
+pub struct Made {
+    pub id: TokenId,
+    pub owner: Owner,
+    pub kind: CredentialType,
+    pub description: String,
+    pub secret: String,
+    pub ends: Option<Timestamp>,
+    pub alive: bool,
+}
+
+#[derive(Default)]
+struct State {
+    made: Vec<Made>,
+    calls: Vec<String>,
+    faults: Vec<(&'static str, VecDeque<Fault>)>,
+    token_length: usize,
+    latency: Duration,
+    anchor_dead: bool,
+}
+
+pub struct FakeApi {
+    clock: Arc<ManualClock>,
+    state: Mutex<State>,
+}
+
+pub const ANCHOR: &str = "anchor-secret.atlasv1.planted";
+
+impl FakeApi {
+    pub fn new(clock: Arc<ManualClock>) -> Arc<Self> {
+        let state = State { token_length: 90, ..State::default() };
+        Arc::new(Self { clock, state: Mutex::new(state) })
+    }
+
+    /// The next calls of `call` meet these, one each.
+    pub fn script(&self, call: &'static str, faults: impl IntoIterator<Item = Fault>) {
+        self.state.lock().faults.push((call, faults.into_iter().collect()));
+    }
+
+    pub fn set_token_length(&self, length: usize) {
+        self.state.lock().token_length = length;
+    }
+
+    /// Every create takes this long (tokio time).
+    pub fn set_latency(&self, latency: Duration) {
+        self.state.lock().latency = latency;
+    }
+
+    pub fn set_anchor_dead(&self, dead: bool) {
+        self.state.lock().anchor_dead = dead;
+    }
+
+    pub fn calls(&self) -> Vec<String> {
+        self.state.lock().calls.clone()
+    }
+
+    /// How many calls of one kind there were.
+    pub fn count(&self, call: &str) -> usize {
+        self.state.lock().calls.iter().filter(|one| one.split(' ').next() == Some(call)).count()
+    }
+
+    pub fn forget_calls(&self) {
+        self.state.lock().calls.clear();
+    }
+
+    pub fn made(&self) -> Vec<Made> {
+        self.state.lock().made.clone()
+    }
+
+    pub fn live(&self) -> Vec<Made> {
+        let now = self.clock.now();
+        let live = |made: &Made| made.alive && made.ends.is_none_or(|ends| now < ends);
+        self.state.lock().made.iter().filter(|made| live(made)).cloned().collect()
+    }
+
+    pub fn is_live(&self, secret: &str) -> bool {
+        self.live().iter().any(|made| made.secret == secret)
+    }
+
+    /// Somebody else deletes a token.
+    pub fn kill(&self, secret: &str) {
+        for made in self.state.lock().made.iter_mut().filter(|made| made.secret == secret) {
+            made.alive = false;
+        }
+    }
+
+    async fn enter(&self, call: &'static str, what: &str) -> Result<Option<Fault>, ApiError> {
+        let (fault, latency) = {
+            let mut state = self.state.lock();
+            state.calls.push(format!("{call} {what}"));
+            let script = state.faults.iter_mut().find(|(name, faults)| *name == call && !faults.is_empty());
+            let latency = if call == "create" { state.latency } else { Duration::ZERO };
+            (state_fault(script), latency)
+        };
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
+        match fault {
+            Some(Fault::Before(kind)) => Err(ApiError::new(kind, "scripted")),
+            Some(Fault::Slow(wait)) => {
+                tokio::time::sleep(wait).await;
+                Ok(None)
+            }
+            other => Ok(other),
+        }
+    }
+
+    fn authorize(&self, access: &Access) -> Result<(), ApiError> {
+        let secret = access.token.expose();
+        let dead = self.state.lock().anchor_dead;
+        if (secret == ANCHOR && !dead) || (secret != ANCHOR && self.is_live(secret)) {
+            return Ok(());
+        }
+        Err(ApiError::new(ApiErrorKind::Unauthorized, "401"))
+    }
+}
+
+fn state_fault(script: Option<&mut (&'static str, VecDeque<Fault>)>) -> Option<Fault> {
+    script.and_then(|(_, faults)| faults.pop_front())
+}
+
+fn lost(fault: &Option<Fault>) -> Result<(), ApiError> {
+    match fault {
+        Some(Fault::After(kind)) => Err(ApiError::new(*kind, "answer lost").with_unknown_effect()),
+        _ => Ok(()),
+    }
+}
+
+#[async_trait]
+impl TokenApi for FakeApi {
+    async fn whoami(&self, access: &Access) -> Result<Identity, ApiError> {
+        self.enter("whoami", "").await?;
+        self.authorize(access)?;
+        let owner = Some(Owner::User { id: "user-alice".into() });
+        Ok(Identity { owner, username: "alice".into(), token_id: Some(TokenId("at-anchor".into())) })
+    }
+
+    async fn create(&self, access: &Access, request: &CreateToken) -> Result<Issued, ApiError> {
+        let fault = self.enter("create", &request.owner.to_string()).await?;
+        self.authorize(access)?;
+        let issued = {
+            let mut state = self.state.lock();
+            let number = state.made.len();
+            if request.credential_type.is_slot() {
+                for made in &mut state.made {
+                    if made.owner == request.owner && made.kind == request.credential_type {
+                        made.alive = false;
+                    }
+                }
+            } else if state.made.iter().any(|made| made.description == request.description) {
+                return Err(ApiError::new(ApiErrorKind::DescriptionTaken, "Description has already been taken"));
+            }
+            let mut secret = format!("secret{number:06}.atlasv1.");
+            while secret.len() < state.token_length {
+                secret.push('x');
+            }
+            secret.truncate(state.token_length);
+            let id = TokenId(format!("at-{number:016}"));
+            let ends = match fault {
+                Some(Fault::Ends(ends)) => ends,
+                _ => Some(request.expires_at),
+            };
+            state.made.push(Made {
+                id: id.clone(),
+                owner: request.owner.clone(),
+                kind: request.credential_type,
+                description: request.description.clone(),
+                secret: secret.clone(),
+                ends,
+                alive: true,
+            });
+            Issued { id, token: Token::parse(&secret).unwrap(), expires_at: ends }
+        };
+        lost(&fault)?;
+        Ok(issued)
+    }
+
+    async fn revoke(&self, access: &Access, id: &TokenId) -> Result<(), ApiError> {
+        let fault = self.enter("revoke", &id.0).await?;
+        self.authorize(access)?;
+        let found = {
+            let mut state = self.state.lock();
+            let made = state.made.iter_mut().find(|made| &made.id == id && made.alive);
+            made.map(|made| made.alive = false).is_some()
+        };
+        lost(&fault)?;
+        if found { Ok(()) } else { Err(ApiError::new(ApiErrorKind::NotVisible, "404")) }
+    }
+
+    async fn slot(&self, access: &Access, owner: &Owner) -> Result<Option<TokenId>, ApiError> {
+        self.enter("slot", &owner.to_string()).await?;
+        self.authorize(access)?;
+        Ok(self.live().iter().rfind(|made| &made.owner == owner && made.kind.is_slot()).map(|made| made.id.clone()))
+    }
+
+    async fn revoke_slot(&self, access: &Access, owner: &Owner) -> Result<(), ApiError> {
+        self.enter("revoke_slot", &owner.to_string()).await?;
+        self.authorize(access)?;
+        for made in self.state.lock().made.iter_mut().filter(|made| &made.owner == owner && made.kind.is_slot()) {
+            made.alive = false;
+        }
+        Ok(())
+    }
+
+    async fn list(&self, access: &Access, owner: &Owner, _: Option<&str>) -> Result<Vec<Listed>, ApiError> {
+        self.enter("list", &owner.to_string()).await?;
+        self.authorize(access)?;
+        let of = self.live().into_iter().filter(|made| &made.owner == owner && !made.kind.is_slot());
+        Ok(of.map(|made| Listed { id: made.id, description: Some(made.description) }).collect())
+    }
+
+    async fn team_id(&self, access: &Access, organization: &str, team: &str) -> Result<Option<String>, ApiError> {
+        self.enter("team_id", &format!("{organization}/{team}")).await?;
+        self.authorize(access)?;
+        Ok((team == "deploy").then(|| "team-deploy".to_owned()))
+    }
+
+    async fn team_organization(&self, access: &Access, _: &str) -> Result<Option<String>, ApiError> {
+        self.enter("team_organization", "").await?;
+        self.authorize(access)?;
+        Ok(Some("acme".into()))
+    }
+}

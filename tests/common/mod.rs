@@ -1,0 +1,61 @@
+//! The whole filesystem without a kernel: fake upstream port, moved clock, and a caller that walks paths as the
+//! kernel would.
+#![allow(dead_code, reason = "every test binary uses a part of this")]
+
+pub mod api;
+pub mod machine;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use tfcfs::domain::ports::Clock;
+use tokio::sync::Notify;
+
+/// A clock that tests move.
+pub struct ManualClock {
+    now: Mutex<Timestamp>,
+    moved: Notify,
+}
+
+impl ManualClock {
+    pub fn new() -> Arc<Self> {
+        let start = "2026-11-24T12:00:00Z".parse().unwrap();
+        Arc::new(Self { now: Mutex::new(start), moved: Notify::new() })
+    }
+
+    pub fn advance(&self, by: Duration) {
+        let mut now = self.now.lock();
+        *now = now.checked_add(by).unwrap();
+        drop(now);
+        self.moved.notify_waiters();
+    }
+
+    pub fn set(&self, to: Timestamp) {
+        *self.now.lock() = to;
+        self.moved.notify_waiters();
+    }
+}
+
+#[async_trait]
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        *self.now.lock()
+    }
+
+    async fn sleep_until(&self, end: Timestamp) {
+        loop {
+            let moved = self.moved.notified();
+            if self.now() >= end {
+                return;
+            }
+            moved.await;
+        }
+    }
+}
+
+pub fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
