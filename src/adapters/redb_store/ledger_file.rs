@@ -68,6 +68,9 @@ impl LedgerFile {
     /// that are not on the disk and that no later `fsync` would write.
     pub(super) fn database(&self, after_failure: bool) -> Result<Database, StoreError> {
         let bytes = self.read().map_err(|e| unavailable(&self.path, &e))?;
+        if bytes.is_empty() {
+            return Err(corrupt(&self.path, "it is empty"));
+        }
         if after_failure {
             self.rewrite(&bytes).map_err(|e| unavailable(&self.path, &e))?;
         }
@@ -112,7 +115,7 @@ fn checked(medium: impl StorageBackend, path: &Path) -> Result<Database, StoreEr
              version, or move the file away and start with an empty ledger",
             path = path.display()
         ))),
-        _ => Err(corrupt(path, "it is a redb file without a ledger")),
+        _ => Err(corrupt(path, "it has no format number")),
     }
 }
 

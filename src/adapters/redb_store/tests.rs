@@ -58,7 +58,7 @@ async fn foreign_and_empty_files_are_left_alone() {
     }
     let place = place();
     Database::create(&place.path).unwrap();
-    assert!(place.refused().contains("without a ledger"));
+    assert!(place.refused().contains("'records' does not exist"));
 }
 
 #[tokio::test]
