@@ -2,6 +2,8 @@
 //!
 //! Layers (docs/design.md): `fuse` -> `vfs` -> `domain` (which owns `domain::ports`) <- `adapters`; `app` wires them.
 
+pub mod adapters;
 pub mod domain;
 pub mod fuse;
+pub mod mount_point;
 pub mod vfs;

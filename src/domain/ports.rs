@@ -174,6 +174,17 @@ pub enum Expect {
     Version(Version),
 }
 
+impl Expect {
+    /// Whether this holds for a record of version `found`, or for its absence.
+    pub fn holds(self, found: Option<Version>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Absent => found.is_none(),
+            Self::Version(version) => found == Some(version),
+        }
+    }
+}
+
 /// One change of a commit.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Change {

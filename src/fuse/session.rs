@@ -2,12 +2,10 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 
 use fuser::{Config, MountOption, Session, SessionACL};
 use parking_lot::Mutex;
-use rustix::mount::UnmountFlags;
 
 use super::notify::KernelSide;
 use super::{Polls, TokenFs};
@@ -69,28 +67,8 @@ impl Mounted {
         (&mut self.ended).await.unwrap_or(Ok(()))
     }
 
-    /// Takes the mount out of the tree of files, also while files in it are open.
-    ///
-    /// # Errors
-    /// What the kernel or fusermount3 said.
-    pub fn detach(&self) -> io::Result<()> {
-        detach(&self.mount_point)
-    }
-}
-
-/// Unmounts lazily, through fusermount3 where the kernel wants privileges that we lack.
-///
-/// # Errors
-/// What the kernel or fusermount3 said.
-pub fn detach(mount_point: &Path) -> io::Result<()> {
-    match rustix::mount::unmount(mount_point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
-        Err(rustix::io::Errno::PERM) => {
-            let status = Command::new("fusermount3").args(["-u", "-z", "-q", "--"]).arg(mount_point).status()?;
-            match status.success() {
-                true => Ok(()),
-                false => Err(io::Error::other("fusermount3 could not unmount it")),
-            }
-        }
-        result => Ok(result?),
+    /// Where it is mounted.
+    pub fn mount_point(&self) -> &Path {
+        &self.mount_point
     }
 }

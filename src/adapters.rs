@@ -1,0 +1,9 @@
+//! The outside world: every implementation of a port of [`crate::domain::ports`], and facts read from the system.
+
+pub mod caller;
+pub mod clock;
+pub mod memory_store;
+pub mod redb_store;
+pub mod sealed_store;
+pub mod sealing_key;
+mod whole_file;
