@@ -118,8 +118,9 @@ impl FakeApi {
             let mut state = self.state.lock();
             state.calls.push(format!("{call} {what}"));
             let script = state.faults.iter_mut().find(|(name, faults)| *name == call && !faults.is_empty());
+            let fault = script.and_then(|(_, faults)| faults.pop_front());
             let latency = if call == "create" { state.latency } else { Duration::ZERO };
-            (state_fault(script), latency)
+            (fault, latency)
         };
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
@@ -142,10 +143,6 @@ impl FakeApi {
         }
         Err(ApiError::new(ApiErrorKind::Unauthorized, "401"))
     }
-}
-
-fn state_fault(script: Option<&mut (&'static str, VecDeque<Fault>)>) -> Option<Fault> {
-    script.and_then(|(_, faults)| faults.pop_front())
 }
 
 fn lost(fault: &Option<Fault>) -> Result<(), ApiError> {

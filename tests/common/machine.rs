@@ -167,6 +167,10 @@ impl Machine {
         Self { clock, api, store, issuer, vfs, told, facts, keeper }
     }
 
+    pub fn clock_now(&self) -> jiff::Timestamp {
+        self.clock.now()
+    }
+
     /// Lets everything that is due happen.
     pub async fn settle(&self) {
         for _ in 0..50 {
