@@ -27,6 +27,9 @@ const PARALLEL: usize = 8;
 /// nothing proves that no token was made.
 const SETTLED: Duration = Duration::from_secs(90);
 
+/// How often a stop looks whether its revocations are proven; the keeper has taken the wake-ups.
+const DRAIN_POLL: Duration = Duration::from_millis(10);
+
 /// After upstream's own end of a token plus this, it is gone whatever the answers say.
 const END_SKEW: Duration = Duration::from_secs(600);
 
@@ -430,8 +433,8 @@ impl Issuer {
         self.attempt_due();
         let _ = tokio::time::timeout(deadline, async {
             while !self.pending.lock().is_empty() {
-                self.wake.notified().await;
                 self.attempt_due();
+                tokio::time::sleep(DRAIN_POLL).await;
             }
         })
         .await;

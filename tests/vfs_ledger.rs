@@ -1,0 +1,242 @@
+//! No token is lost track of (DESIGN 8): restarts, lost answers, a ledger that fails.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::api::Fault;
+use common::machine::{Machine, Options};
+use common::{ManualClock, seconds};
+use tfcfs::adapters::memory_store::MemoryStore;
+use tfcfs::domain::ports::ApiErrorKind;
+use tfcfs::vfs::Errno;
+
+const TEAM: &str = "team_id = \"team-1\"\ncredential_type = \"team\"\n";
+const SLOT: &str = "organization = \"acme\"\n";
+
+async fn machine(role: &str) -> Machine {
+    let machine = Machine::new().await;
+    machine.write("roles/app", role).await.unwrap();
+    machine.api.forget_calls();
+    machine
+}
+
+#[tokio::test]
+async fn roles_anchors_and_lingering_leases_survive_a_restart() {
+    let m = machine(TEAM).await;
+    let token = m.cat("creds/app/token").await.unwrap();
+    m.pass(seconds(1000)).await;
+    let m = m.restart().await;
+    assert_eq!(m.list("roles"), ["app"]);
+    assert_eq!(m.cat("creds/app/token").await.unwrap(), token);
+    assert_eq!(m.api.count("create"), 1);
+}
+
+#[tokio::test]
+async fn a_lease_that_ended_while_nobody_served_is_revoked_at_start() {
+    let m = machine(TEAM).await;
+    let token = m.cat("creds/app/token").await.unwrap();
+    m.pass(seconds(10)).await;
+    let clock = m.clock.clone();
+    let (api, store) = (m.api.clone(), m.store.clone());
+    drop(m);
+    clock.advance(seconds(3600));
+    let m = Machine::boot(clock, api, store, Options::default()).await;
+    m.settle().await;
+    assert!(!m.api.is_live(&token));
+    assert!(m.list("leases/app").is_empty());
+    assert_ne!(m.cat("creds/app/token").await.unwrap(), token);
+}
+
+#[tokio::test]
+async fn an_answer_that_was_lost_leaves_no_token() {
+    for role in [TEAM, "user_id = \"user-1\"\n"] {
+        let m = machine(role).await;
+        m.api.script("create", [Fault::After(ApiErrorKind::Timeout)]);
+        assert_eq!(m.cat("creds/app/token").await, Err(Errno(libc::ETIMEDOUT)));
+        m.settle().await;
+        assert!(m.api.live().is_empty(), "found by its description and deleted at once");
+        let token = m.cat("creds/app/token").await.unwrap();
+        assert_eq!(m.api.live().len(), 1);
+        assert!(m.api.is_live(&token));
+    }
+}
+
+#[tokio::test]
+async fn an_intent_without_a_record_is_searched_for_at_start() {
+    let m = machine(TEAM).await;
+    m.api.script("create", [Fault::After(ApiErrorKind::Timeout)]);
+    m.api.script("list", vec![Fault::Before(ApiErrorKind::Unreachable); 3]);
+    assert!(m.cat("creds/app/token").await.is_err());
+    m.settle().await;
+    assert_eq!(m.api.live().len(), 1, "upstream could not be asked");
+    m.api.script("list", []);
+    let m = m.restart().await;
+    for _ in 0..5 {
+        m.pass(seconds(10)).await;
+    }
+    assert!(m.api.live().is_empty());
+    assert_eq!(m.store.load().await.unwrap().iter().filter(|r| r.key.starts_with("lease/")).count(), 0);
+}
+
+#[tokio::test]
+async fn a_revocation_is_repeated_until_it_is_proven() {
+    let m = machine(&format!("{TEAM}on_close = \"revoke\"\n")).await;
+    m.api.script("revoke", vec![Fault::Before(ApiErrorKind::Remote); 8]);
+    let token = m.cat("creds/app/token").await.unwrap();
+    m.settle().await;
+    assert!(m.api.is_live(&token));
+    assert!(m.cat("status").await.unwrap().contains("pending = 1"));
+    // It also survives a restart, and never holds one up.
+    let m = m.restart().await;
+    for _ in 0..20 {
+        m.pass(seconds(60)).await;
+    }
+    assert!(!m.api.is_live(&token));
+    assert!(m.cat("status").await.unwrap().contains("pending = 0"));
+}
+
+#[tokio::test]
+async fn a_404_on_delete_counts_only_if_the_token_is_dead() {
+    let m = machine(&format!("{TEAM}on_close = \"revoke\"\n")).await;
+    // Somebody deleted it out of band: 404, and the token itself is refused.
+    let held = m.open("creds/app/token").await.unwrap();
+    let token = m.read(&held).unwrap();
+    m.api.kill(&token);
+    m.close(held);
+    m.settle().await;
+    assert!(m.cat("status").await.unwrap().contains("pending = 0"));
+    // The anchor lost its rights: 404, yet the token works.
+    let token = m.cat("creds/app/token").await.unwrap();
+    m.settle().await;
+    assert!(!m.api.is_live(&token));
+    m.api.script("revoke", [Fault::Before(ApiErrorKind::NotVisible)]);
+    let token = m.cat("creds/app/token").await.unwrap();
+    m.settle().await;
+    assert!(m.api.is_live(&token));
+    let status = m.cat("status").await.unwrap();
+    assert!(status.contains("pending = 1") && status.contains("still works"), "{status}");
+    m.pass(seconds(5)).await;
+    assert!(!m.api.is_live(&token));
+}
+
+#[tokio::test]
+async fn a_description_that_is_taken_is_retried_with_another() {
+    let m = machine(TEAM).await;
+    m.api.script("create", vec![Fault::Before(ApiErrorKind::DescriptionTaken); 2]);
+    m.cat("creds/app/token").await.unwrap();
+    assert_eq!(m.api.count("create"), 3);
+    let description = &m.api.made()[0].description;
+    assert!(description.starts_with("app [tfcfs testhost app ") && description.len() < 255, "{description}");
+}
+
+#[tokio::test]
+async fn a_token_whose_end_is_not_what_was_asked_for_is_not_handed_out() {
+    for role in [TEAM, SLOT] {
+        let m = machine(role).await;
+        let far = "2099-01-01T00:00:00Z".parse().unwrap();
+        for ends in [None, Some(far)] {
+            m.api.script("create", [Fault::Ends(ends)]);
+            assert_eq!(m.cat("creds/app/token").await, Err(Errno(libc::EREMOTEIO)));
+            assert!(m.last_error().await.contains("did not give the token the end we asked for"));
+            m.settle().await;
+            assert!(m.api.live().is_empty());
+        }
+        // A policy that shortens it is obeyed: our end comes before theirs.
+        let soon = m.clock_now().checked_add(seconds(7200)).unwrap();
+        m.api.script("create", [Fault::Ends(Some(soon))]);
+        assert!(m.cat("creds/app/token.json").await.unwrap().contains("\"expires_at\":\"2026-11-24T13:59:00Z\""));
+    }
+}
+
+#[tokio::test]
+async fn the_slot_of_our_own_anchor_is_never_regenerated() {
+    let m = Machine::new().await;
+    // The fake anchor is alice's user token: give the book an anchor that lives in the slot.
+    let mut anchor = m.issuer.book().find_anchor(&Default::default()).unwrap().anchor.clone();
+    anchor.access.owner = Some(tfcfs::domain::owner::Owner::Organization { name: "acme".into() });
+    m.issuer.book().put_anchor(anchor, tfcfs::domain::book::Origin::Mount);
+    m.write("roles/app", SLOT).await.unwrap();
+    assert_eq!(m.cat("creds/app/token").await, Err(Errno(libc::EPERM)));
+    assert_eq!(m.write("rotate/app", "\n").await, Err(Errno(libc::EPERM)));
+    assert!(m.last_error().await.contains("would destroy our own anchor"));
+    assert_eq!(m.api.count("create"), 0);
+}
+
+#[tokio::test]
+async fn a_stop_keeps_what_lingers_and_revokes_what_policy_says() {
+    let m = machine(TEAM).await;
+    m.write("roles/once", &format!("{TEAM}on_close = \"revoke\"\n")).await.unwrap();
+    let (a, b) = (m.open("creds/app/token").await.unwrap(), m.open("creds/once/token").await.unwrap());
+    let (kept, ended) = (m.read(&a).unwrap(), m.read(&b).unwrap());
+    assert_eq!(m.issuer.drain(seconds(5)).await, 0);
+    assert!(m.api.is_live(&kept) && !m.api.is_live(&ended));
+    let m = m.restart().await;
+    assert_eq!(m.cat("creds/app/token").await.unwrap(), kept);
+}
+
+#[tokio::test]
+async fn an_ephemeral_stop_revokes_everything() {
+    let m = Machine::with(Options { ephemeral: true, ..Options::default() }).await;
+    m.write("roles/app", TEAM).await.unwrap();
+    m.write("roles/slot", SLOT).await.unwrap();
+    m.cat("creds/app/token").await.unwrap();
+    let _held = m.open("creds/slot/token").await.unwrap();
+    assert_eq!(m.api.live().len(), 2);
+    assert_eq!(m.issuer.drain(seconds(5)).await, 0);
+    assert!(m.api.live().is_empty());
+}
+
+#[tokio::test]
+async fn a_dead_anchor_is_named_and_its_queue_goes_on_when_config_is_repaired() {
+    let m = machine(&format!("{TEAM}on_close = \"revoke\"\n")).await;
+    let held = m.open("creds/app/token").await.unwrap();
+    let token = m.read(&held).unwrap();
+    m.api.set_anchor_dead(true);
+    m.write("roles/b", TEAM).await.unwrap();
+    assert_eq!(m.cat("creds/b/token").await, Err(Errno(libc::EKEYREJECTED)));
+    m.close(held);
+    m.settle().await;
+    assert!(m.cat("status").await.unwrap().contains("pending = 1"));
+    m.api.set_anchor_dead(false);
+    m.configure().await;
+    m.settle().await;
+    assert!(!m.api.is_live(&token));
+}
+
+#[tokio::test]
+async fn rotating_the_anchor_makes_tries_stores_and_deletes() {
+    let m = machine(TEAM).await;
+    let result = m.write("rotate/config", "\n").await;
+    // The fake's first anchor is not in its list of tokens, so deleting it is a 404: gone.
+    assert_eq!(result, Ok(()));
+    assert_eq!(m.api.calls(), ["create user user-alice", "whoami ", "revoke at-anchor"]);
+    m.api.set_anchor_dead(true);
+    m.cat("creds/app/token").await.unwrap();
+    let m = m.restart().await;
+    m.write("roles/b", TEAM).await.unwrap();
+    m.cat("creds/b/token").await.unwrap();
+}
+
+#[tokio::test]
+async fn serials_never_repeat_over_restarts() {
+    let clock = ManualClock::new();
+    let api = common::api::FakeApi::new(clock.clone());
+    let store = Arc::new(MemoryStore::default());
+    let mut last = 0;
+    for _ in 0..3 {
+        let m = Machine::boot(clock.clone(), api.clone(), store.clone(), Options::default()).await;
+        for _ in 0..100_000 {
+            let serial = m.issuer.book().take_serial();
+            let serial = match serial {
+                Ok(serial) => serial.0,
+                Err(_) => {
+                    m.issuer.keep_once().await;
+                    m.issuer.book().take_serial().unwrap().0
+                }
+            };
+            assert!(serial > last);
+            last = serial;
+        }
+    }
+}
