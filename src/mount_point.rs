@@ -47,7 +47,7 @@ pub enum MountPointError {
     MountTable(io::Error),
     /// Some directory on the way to it does not answer.
     #[error(
-        "{} does not answer: it lies in another filesystem that hangs; unmount that one (umount -l), or mount elsewhere",
+        "{} does not answer: it lies in a filesystem that hangs; unmount that one (umount -l), or choose another place",
         .0.display()
     )]
     Hangs(PathBuf),
