@@ -1,5 +1,6 @@
 //! The outside world: every implementation of a port of [`crate::domain::ports`], and facts read from the system.
 
+pub mod accounts;
 pub mod caller;
 pub mod clock;
 pub mod memory_store;

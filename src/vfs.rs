@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::domain::document::Accounts;
 use crate::domain::error::Error;
 use crate::domain::event::{Event, Observer};
 use crate::domain::issuer::Issuer;
@@ -118,6 +119,7 @@ pub struct Vfs {
     kernel: OnceLock<Arc<dyn Kernel>>,
     callers: Arc<dyn Callers>,
     upstreams: Arc<dyn Upstreams>,
+    accounts: Arc<dyn Accounts>,
     settings: VfsSettings,
     errors: journal::ErrorLog,
     events: journal::EventLog,
@@ -142,6 +144,7 @@ impl Vfs {
         issuer: Arc<Issuer>,
         callers: Arc<dyn Callers>,
         upstreams: Arc<dyn Upstreams>,
+        accounts: Arc<dyn Accounts>,
         settings: VfsSettings,
     ) -> std::result::Result<Arc<Self>, Error> {
         let first_serial = issuer.book().take_serial()?;
@@ -152,6 +155,7 @@ impl Vfs {
             kernel: OnceLock::new(),
             callers,
             upstreams,
+            accounts,
             settings,
             errors: journal::ErrorLog::default(),
             events: journal::EventLog::default(),

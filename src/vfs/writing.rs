@@ -246,7 +246,7 @@ impl Vfs {
         }
         let checked = match splice(&mut draft.bytes, offset, data) {
             true => match target {
-                Target::Role(name) => document::check_role_prefix(&draft.bytes, name),
+                Target::Role(_) => document::check_role_prefix(&draft.bytes, &*self.accounts),
                 _ => document::check_config_prefix(&draft.bytes),
             },
             false => Err(document::too_large()),
@@ -333,7 +333,7 @@ impl Vfs {
     }
 
     async fn commit_role(&self, name: &RoleName, bytes: &[u8]) -> std::result::Result<(), Error> {
-        let spec = document::RoleSpec::parse(bytes, name)?;
+        let spec = document::RoleSpec::parse(bytes, &*self.accounts)?;
         let role = self.resolve(spec).await?;
         self.issuer.write_role(name, role).await
     }
@@ -343,7 +343,7 @@ impl Vfs {
             Some(lookup) => Some(self.issuer.team_id(spec.anchor(), &lookup.organization, &lookup.team).await?),
             None => None,
         };
-        Ok(spec.resolve(id)?)
+        Ok(spec.resolve(id))
     }
 
     async fn commit_config(&self, bytes: &[u8]) -> std::result::Result<(), Error> {

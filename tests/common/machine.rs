@@ -58,6 +58,18 @@ impl Callers for Facts {
     }
 }
 
+/// The accounts of a test: `web` is 33.
+pub struct Names;
+
+impl tfcfs::domain::document::Accounts for Names {
+    fn uid(&self, name: &str) -> Option<u32> {
+        (name == "web").then_some(33)
+    }
+    fn gid(&self, name: &str) -> Option<u32> {
+        self.uid(name)
+    }
+}
+
 pub struct Machine {
     pub clock: Arc<ManualClock>,
     pub api: Arc<FakeApi>,
@@ -159,7 +171,7 @@ impl Machine {
             deadline: Duration::from_secs(2),
             version: "test",
         };
-        let vfs = Vfs::new(issuer.clone(), facts.clone(), Arc::new(()), vfs_settings).unwrap();
+        let vfs = Vfs::new(issuer.clone(), facts.clone(), Arc::new(()), Arc::new(Names), vfs_settings).unwrap();
         relay.connect(&vfs);
         let told = Arc::new(Told::default());
         vfs.attach(told.clone());
