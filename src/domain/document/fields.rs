@@ -136,6 +136,26 @@ impl Fields {
         }
     }
 
+    /// A user or group: a number, or a name that `find` knows.
+    ///
+    /// # Errors
+    /// Another type, or an account that this machine does not know.
+    pub fn account(&mut self, key: &str, find: &dyn Fn(&str) -> Option<u32>) -> Result<Option<u32>> {
+        match self.take(key) {
+            None => Ok(None),
+            // The highest number means "nobody in particular" to chown.
+            Some(Value::Integer(number)) => match u32::try_from(number) {
+                Ok(number) if number != u32::MAX => Ok(Some(number)),
+                _ => Err(self.wrong(key, "is not the number of an account")),
+            },
+            Some(Value::String(name)) => match name.parse().ok().or_else(|| find(&name)) {
+                Some(number) => Ok(Some(number)),
+                None => Err(self.wrong(key, "names an account that this machine does not know; write its number")),
+            },
+            Some(other) => Err(self.type_error(key, "a name or a number", &other)),
+        }
+    }
+
     /// The raw value.
     pub fn take(&mut self, key: &str) -> Option<Value> {
         debug_assert!(self.known.contains(&key), "{key} is not among the known keys");

@@ -3,7 +3,7 @@
 use super::DocumentError;
 use super::fields::Fields;
 use super::reader::{read, read_prefix};
-use crate::domain::name::{AnchorName, RoleName};
+use crate::domain::name::AnchorName;
 use crate::domain::owner::{CredentialType, Owner};
 use crate::domain::role::{Access, OnClose, Role, Share};
 use toml::{Table, Value};
@@ -249,26 +249,18 @@ fn anchor(fields: &mut Fields) -> Result<AnchorName, DocumentError> {
 }
 
 fn access(fields: &mut Fields, accounts: &dyn Accounts) -> Result<Access, DocumentError> {
-    let account = |fields: &mut Fields, key: &str, find: &dyn Fn(&str) -> Option<u32>| match fields.take(key) {
-        None => Ok(None),
-        Some(Value::Integer(number)) => match u32::try_from(number) {
-            Ok(number) if number != u32::MAX => Ok(Some(number)),
-            _ => Err(fields.wrong(key, "is not the number of an account")),
-        },
-        Some(Value::String(name)) => match name.parse().ok().or_else(|| find(&name)) {
-            Some(number) => Ok(Some(number)),
-            None => Err(fields.wrong(key, "names an account that this machine does not know; write its number")),
-        },
-        Some(other) => Err(fields.type_error(key, "a name or a number", &other)),
-    };
     Ok(Access {
-        uid: account(fields, "uid", &|name| accounts.uid(name))?,
-        gid: account(fields, "gid", &|name| accounts.gid(name))?,
-        mode: mode(fields)?,
+        uid: fields.account("uid", &|name| accounts.uid(name))?,
+        gid: fields.account("gid", &|name| accounts.gid(name))?,
+        mode: parse_mode(fields)?,
     })
 }
 
-fn mode(fields: &mut Fields) -> Result<Option<u16>, DocumentError> {
+/// The `mode` of credential files.
+///
+/// # Errors
+/// Anything but read bits.
+pub fn parse_mode(fields: &mut Fields) -> Result<Option<u16>, DocumentError> {
     const WHAT: &str = "must be octal text with read bits only, such as \"0440\"";
     let bits = match fields.take("mode") {
         None => return Ok(None),

@@ -1,0 +1,77 @@
+//! How the program ends: numbers that scripts can rely on, and errors that say what to do.
+
+use std::fmt;
+
+/// Exit codes. Published in the README and by `tfcfs help`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub enum ExitCode {
+    /// Done.
+    Ok = 0,
+    /// A defect, or a machine without threads.
+    Internal = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// No tfcfs is mounted where one was looked for.
+    NotMounted = 3,
+    /// The mount point cannot be used.
+    MountPoint = 4,
+    /// A settings file or a document is wrong.
+    Settings = 5,
+    /// The state directory cannot be used.
+    State = 6,
+    /// The mount does not let this user in.
+    Permission = 7,
+    /// A second signal ended it before everything was revoked.
+    Interrupted = 130,
+}
+
+impl ExitCode {
+    /// All of them with their meaning, for the help.
+    pub const ALL: [(Self, &'static str); 9] = [
+        (Self::Ok, "done"),
+        (Self::Internal, "internal error"),
+        (Self::Usage, "wrong command line"),
+        (Self::NotMounted, "no tfcfs is mounted there"),
+        (Self::MountPoint, "the mount point cannot be used"),
+        (Self::Settings, "a settings file or document is wrong"),
+        (Self::State, "the state directory cannot be used"),
+        (Self::Permission, "the mount does not let this user in"),
+        (Self::Interrupted, "a second signal ended it before everything was revoked"),
+    ];
+}
+
+/// Why the program ends: what happened, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The number.
+    pub code: ExitCode,
+    /// What happened.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// Without a hint; the message may hold one.
+    pub fn new(code: ExitCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: None }
+    }
+
+    /// Adds what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tfcfs: {}", self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, "\nhint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
