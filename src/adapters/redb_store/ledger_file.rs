@@ -54,9 +54,6 @@ impl LedgerFile {
             Err(TryLockError::WouldBlock) => return Err(in_use(path)),
             Err(TryLockError::Error(e)) => return Err(denied(e)),
         }
-        if file.metadata().map_err(denied)?.mode() & 0o077 != 0 {
-            file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(denied)?;
-        }
         Ok(Self { path: path.to_owned(), file: Arc::new(file) })
     }
 
@@ -74,7 +71,15 @@ impl LedgerFile {
             self.rewrite(&bytes).map_err(|e| unavailable(&self.path, &e))?;
         }
         drop(checked(Image::new(bytes), &self.path)?);
+        self.make_private().map_err(|e| unavailable(&self.path, &e))?;
         checked(FileMedium(self.file.clone()), &self.path)
+    }
+
+    fn make_private(&self) -> io::Result<()> {
+        if self.file.metadata()?.mode() & 0o077 != 0 {
+            self.file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        }
+        Ok(())
     }
 
     fn read(&self) -> io::Result<Vec<u8>> {

@@ -210,6 +210,15 @@ async fn a_full_disk_is_reported_and_forgiven() {
     assert_eq!(RedbStore::open(&place.path).unwrap().load().await.unwrap(), records);
 }
 
+#[tokio::test]
+async fn making_durable_again_changes_nothing() {
+    let place = Place::filled().await;
+    let before = RedbStore::open(&place.path).unwrap().load().await.unwrap();
+    let file = LedgerFile::open(&place.path).unwrap();
+    let store = RedbStore::start(&place.path, Box::new(move |_| file.database(true))).unwrap();
+    assert_eq!(store.load().await.unwrap(), before);
+}
+
 /// What waits while one commit is made durable shares the next one's `fsync`.
 #[tokio::test]
 async fn waiting_commits_share_one_sync() {
