@@ -76,7 +76,7 @@ fn protect_memory() {
 }
 
 async fn serve(plan: &MountPlan, ready: impl FnOnce()) -> Result<(), Failure> {
-    let mut signals = Signals::new()?;
+    let (mut stop, mut hangup) = (Stop::new()?, listen(SignalKind::hangup())?);
     free_mount_point(&plan.mount_point)?;
     let parts = Parts::build(plan).await?;
     parts.apply_file(&plan.settings).await?;
@@ -100,8 +100,8 @@ async fn serve(plan: &MountPlan, ready: impl FnOnce()) -> Result<(), Failure> {
                 }
                 break;
             }
-            () = signals.reload() => parts.reload(plan).await,
-            name = signals.stop() => {
+            _ = hangup.recv() => parts.reload(plan).await,
+            name = stop.signal() => {
                 tracing::info!(signal = name, "stopping; a second signal leaves at once");
                 if let Err(error) = mount_point::detach(mounted.mount_point()) {
                     tracing::error!(%error, "could not unmount");
@@ -112,7 +112,7 @@ async fn serve(plan: &MountPlan, ready: impl FnOnce()) -> Result<(), Failure> {
     }
     let left = tokio::select! {
         left = parts.issuer.drain(STOP) => left,
-        name = signals.stop() => {
+        name = stop.signal() => {
             tracing::warn!(signal = name, "leaving at once; what is not revoked yet stays in the ledger");
             process::exit(ExitCode::Interrupted as i32);
         }
@@ -162,9 +162,12 @@ fn mount_failure(path: &Path, error: &std::io::Error) -> Failure {
 }
 
 /// Everything that serves one mount.
+#[derive(Clone)]
 struct Parts {
     issuer: Arc<Issuer>,
     vfs: Arc<Vfs>,
+    /// The task that asks upstream about what the settings file names.
+    asking: Arc<parking_lot::Mutex<Option<tokio::task::JoinHandle<()>>>>,
 }
 
 impl Parts {
@@ -206,7 +209,7 @@ impl Parts {
         let vfs = Vfs::new(issuer.clone(), Arc::new(ProcCallers), upstreams, vfs_settings)
             .map_err(|error| Failure::new(ExitCode::State, error.to_string()))?;
         relay.connect(&vfs);
-        Ok(Self { issuer, vfs })
+        Ok(Self { issuer, vfs, asking: Arc::default() })
     }
 }
 
@@ -242,22 +245,26 @@ fn host_name() -> String {
     if plain.is_empty() { "unnamed".to_owned() } else { plain }
 }
 
-/// The signals we answer.
-struct Signals {
+/// The signals that end the service.
+struct Stop {
     interrupt: Signal,
     terminate: Signal,
-    hangup: Signal,
 }
 
-impl Signals {
+impl Stop {
     fn new() -> Result<Self, Failure> {
-        let listen = |kind| {
-            signal(kind).map_err(|e| Failure::new(ExitCode::Internal, format!("cannot listen to signals: {e}")))
-        };
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-            hangup: listen(SignalKind::hangup())?,
-        })
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
+
+    /// Waits for the next one.
+    async fn signal(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::new(ExitCode::Internal, format!("cannot listen to signals: {error}")))
 }

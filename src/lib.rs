@@ -3,7 +3,12 @@
 //! Layers (docs/design.md): `fuse` -> `vfs` -> `domain` (which owns `domain::ports`) <- `adapters`; `app` wires them.
 
 pub mod adapters;
+pub mod app;
+pub mod cli;
+pub mod commands;
+pub mod config;
 pub mod domain;
+pub mod exit;
 pub mod fuse;
 pub mod mount_point;
 pub mod vfs;

@@ -195,6 +195,11 @@ impl Vfs {
         }
     }
 
+    /// A line in `errors` about something that nobody waits for.
+    pub fn note_error(&self, what: &str, error: &Error) {
+        self.fail(Caller { uid: self.settings.uid, gid: self.settings.gid, tid: 0 }, what, error);
+    }
+
     /// Turns an error into an errno, with a line in `errors`.
     fn fail(&self, caller: Caller, path: &str, error: &Error) -> Errno {
         let errno = errno(error);

@@ -30,7 +30,7 @@ mod render;
 pub mod role;
 
 pub use config::{AnchorSpec, ConfigSpec, check_config_prefix};
-pub use fields::Fields;
+pub use fields::{Fields, nearest};
 pub use reader::{LARGEST, read as read_document, too_large};
 pub use render::{render_config, render_role};
 pub use role::{Accounts, RoleSpec, TeamLookup, check_role_prefix, parse_mode};

@@ -116,6 +116,17 @@ fn anchor(fields: &mut Fields, name: AnchorName) -> Result<AnchorSpec, DocumentE
 }
 
 impl AnchorSpec {
+    /// What can be said without knowing what is stored: whether its address would be accepted.
+    ///
+    /// # Errors
+    /// An address that would send the token in clear text.
+    pub fn check_alone(&self) -> Result<(), DocumentError> {
+        let Some(address) = &self.address else { return Ok(()) };
+        let base_path = self.base_path.as_deref().unwrap_or(DEFAULT_BASE_PATH);
+        let checked = Address::parse(address, base_path, self.insecure.unwrap_or(false));
+        checked.map(|_| ()).map_err(|error| DocumentError::missing(error.to_string()))
+    }
+
     /// The anchor to verify upstream: what is written, completed by what is stored.
     ///
     /// # Errors

@@ -139,8 +139,11 @@ impl Issuer {
     }
 
     /// Puts the configuration file's roles and anchors into force, at start and at a reload. What the file named
-    /// before and names no more goes, with the grace of a removed role.
-    pub async fn apply_file(&self, anchors: Vec<Anchor>, roles: Vec<(RoleName, Role)>) -> Result<(), Error> {
+    /// before and names no more goes, with the grace of a removed role; a role without a value stays as it is.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn apply_file(&self, anchors: Vec<Anchor>, roles: Vec<(RoleName, Option<Role>)>) -> Result<(), Error> {
         let _one_at_a_time = self.admin.lock().await;
         let now = self.now();
         let numbers: Vec<Entry> = {
@@ -164,6 +167,7 @@ impl Issuer {
                 events.push(Event::RoleRemoved { role });
             }
             for (name, role) in roles {
+                let Some(role) = role else { continue };
                 if book.role(&name).is_some_and(|entry| entry.origin == Origin::File && entry.role == role) {
                     continue;
                 }
@@ -175,6 +179,19 @@ impl Issuer {
         for event in events {
             self.observe(event);
         }
+        Ok(())
+    }
+
+    /// Puts one more role of the configuration file into force.
+    ///
+    /// # Errors
+    /// The ledger's.
+    pub async fn add_file_role(&self, name: RoleName, role: Role) -> Result<(), Error> {
+        let _one_at_a_time = self.admin.lock().await;
+        let number = self.book.lock().number(&name);
+        self.ledger.write(vec![Entry::Number(name.clone(), number)]).await?;
+        let written = self.book.lock().write_role(&name, role, Origin::File, self.now());
+        self.observe(Event::RoleWritten { role: name, existed: written.existed });
         Ok(())
     }
 

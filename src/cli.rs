@@ -1,0 +1,187 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::domain::document::nearest;
+use crate::exit::{ExitCode, Failure};
+
+/// The program.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tfcfs",
+    version,
+    about = "HCP Terraform and Terraform Enterprise API tokens as files",
+    long_about = "Mounts a filesystem in which API tokens of HCP Terraform and Terraform Enterprise are files: a token is made \
+                  when its file is opened and ends after the last close. The commands that look (status, leases, roles, errors, \
+                  events) read the mount itself.",
+    after_help = "Exit codes: 0 done, 1 internal error, 2 wrong command line, 3 no tfcfs mounted there, 4 mount point unusable, \
+                  5 settings or document wrong, 6 state directory unusable, 7 the mount does not let you in, 130 stopped by a \
+                  second signal."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Mount and serve, in the foreground.
+    Mount(MountArgs),
+    /// Unmount; the daemon then stops and revokes what policy says.
+    Umount {
+        /// Where; the only tfcfs mount if left out.
+        #[arg(env = "TFCFS_MOUNTPOINT")]
+        mount_point: Option<PathBuf>,
+    },
+    /// Show what an operator wants to know first.
+    Status(LookArgs),
+    /// List live leases.
+    Leases {
+        /// Of this role only.
+        role: Option<String>,
+        #[command(flatten)]
+        look: LookArgs,
+    },
+    /// List roles.
+    Roles(LookArgs),
+    /// Show the last errors and what to do about them.
+    Errors(LookArgs),
+    /// Show what happened: issues, rotations, revocations, ends.
+    Events {
+        /// Wait for more.
+        #[arg(long, short)]
+        follow: bool,
+        #[command(flatten)]
+        look: LookArgs,
+    },
+    /// Check documents without a mount: roles, config, settings files.
+    Check {
+        /// The documents.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// What they are; guessed from their keys if left out.
+        #[arg(long)]
+        kind: Option<Kind>,
+        /// For programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a completion script.
+    Completions {
+        /// For which shell.
+        shell: Shell,
+    },
+    /// Print the manual page, or write one page for each command into a directory.
+    Man {
+        /// Where to write them.
+        directory: Option<PathBuf>,
+    },
+}
+
+/// Kinds of documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// A role.
+    Role,
+    /// The mount's `config`.
+    Config,
+    /// The daemon's settings file.
+    Settings,
+}
+
+/// How to write the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Where the commands that look find the mount.
+#[derive(Debug, Clone, Args)]
+pub struct LookArgs {
+    /// The mount; the only tfcfs mount of this machine if left out.
+    #[arg(long, env = "TFCFS_MOUNTPOINT")]
+    pub mount: Option<PathBuf>,
+    /// For programs.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How to mount.
+#[derive(Debug, Clone, Args)]
+pub struct MountArgs {
+    /// An empty directory.
+    #[arg(env = "TFCFS_MOUNTPOINT")]
+    pub mount_point: PathBuf,
+    /// Settings file; /etc/tfcfs/tfcfs.toml if that exists.
+    #[arg(long, env = "TFCFS_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// State directory: roles, anchors and the ledger of every token, sealed; /var/lib/tfcfs if left out.
+    #[arg(long, env = "TFCFS_STATE", conflicts_with = "ephemeral")]
+    pub state: Option<PathBuf>,
+    /// Keep nothing on disk; a stop revokes everything.
+    #[arg(long, env = "TFCFS_EPHEMERAL")]
+    pub ephemeral: bool,
+    /// Let other users in; modes and owners decide what they may read.
+    #[arg(long, env = "TFCFS_ALLOW_OTHER")]
+    pub allow_other: bool,
+    /// Options as mount(8) gives them: allow_other, config=FILE, state=DIR, ephemeral.
+    #[arg(short = 'o', value_name = "OPTIONS", value_delimiter = ',')]
+    pub options: Vec<String>,
+    /// Return once the mount answers, and serve in the background.
+    #[arg(long)]
+    pub daemon: bool,
+    /// How to write the log.
+    #[arg(long, env = "TFCFS_LOG_FORMAT", value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+    /// How much to log: error, warn, info, debug, trace.
+    #[arg(long, env = "TFCFS_LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+}
+
+/// Options that mount(8) adds and that mean nothing here.
+const IGNORED: &[&str] = &[
+    "rw", "dev", "nodev", "suid", "nosuid", "exec", "noexec", "noatime", "relatime", "_netdev", "nofail", "auto", "noauto",
+    "defaults", "user", "users", "nouser", "default_permissions",
+];
+
+const OPTIONS: &[&str] = &["allow_other", "config", "state", "ephemeral"];
+
+impl MountArgs {
+    /// Moves what `-o` says to where the flags put it.
+    ///
+    /// # Errors
+    /// An option that does not exist.
+    pub fn fold_options(mut self) -> Result<Self, Failure> {
+        for option in std::mem::take(&mut self.options) {
+            let (name, value) = option.split_once('=').unwrap_or((&option, ""));
+            match (name, value) {
+                ("allow_other", "") => self.allow_other = true,
+                ("ephemeral", "") => self.ephemeral = true,
+                ("config", file) if !file.is_empty() => self.config = Some(file.into()),
+                ("state", directory) if !directory.is_empty() => self.state = Some(directory.into()),
+                _ if name.is_empty() || IGNORED.contains(&name) || name.starts_with("x-") => {}
+                ("ro", _) => {
+                    let text = "a read-only mount cannot be configured nor announce changes";
+                    return Err(Failure::new(ExitCode::Usage, text).hint("leave ro out; modes decide who may write"));
+                }
+                _ => {
+                    let near = nearest(name, OPTIONS.iter().copied());
+                    let hint = near.map_or_else(|| OPTIONS.join(", "), |near| format!("did you mean {near}?"));
+                    return Err(Failure::new(ExitCode::Usage, format!("unknown mount option {name:?}")).hint(hint));
+                }
+            }
+        }
+        if self.ephemeral && self.state.is_some() {
+            return Err(Failure::new(ExitCode::Usage, "ephemeral keeps nothing, state keeps everything: choose one"));
+        }
+        Ok(self)
+    }
+}

@@ -1,0 +1,40 @@
+//! One function for each command. The ones that look read files of the mount and nothing else.
+
+mod check;
+mod look;
+mod mount;
+mod print;
+mod tables;
+
+use clap::CommandFactory;
+
+use crate::cli::{Cli, Command};
+use crate::exit::{ExitCode, Failure};
+
+/// Runs a command.
+///
+/// # Errors
+/// What kept it from its end, with an exit code.
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Mount(args) => mount::mount(args),
+        Command::Umount { mount_point } => mount::umount(mount_point),
+        Command::Status(look) => tables::status(&look),
+        Command::Leases { role, look } => tables::leases(&look, role.as_deref()),
+        Command::Roles(look) => tables::roles(&look),
+        Command::Errors(look) => tables::errors(&look),
+        Command::Events { follow, look } => tables::events(&look, follow),
+        Command::Check { files, kind, json } => check::check(&files, kind, json),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "tfcfs", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Man { directory } => {
+            let written = match directory {
+                Some(directory) => clap_mangen::generate_to(Cli::command(), directory),
+                None => clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout()),
+            };
+            written.map_err(|error| Failure::new(ExitCode::Internal, format!("the manual cannot be written: {error}")))
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! `tfcfs mount` and `tfcfs umount`.
+
+use std::io::{BufRead, BufReader, IsTerminal};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tracing_subscriber::EnvFilter;
+
+use super::look::find_mount;
+use crate::app::{self, MountPlan};
+use crate::cli::{LogFormat, MountArgs};
+use crate::config::{DEFAULT_FILE, Settings};
+use crate::exit::{ExitCode, Failure};
+use crate::mount_point::{self, MountPointError};
+
+/// Tells a child that its parent waits for a line on its standard output.
+const CHILD: &str = "TFCFS_DAEMON_CHILD";
+
+/// What the child writes when the mount answers.
+const READY: &str = "ready";
+
+pub(super) fn mount(args: MountArgs) -> Result<(), Failure> {
+    let is_child = std::env::var_os(CHILD).is_some();
+    let args = args.fold_options()?;
+    start_log(&args)?;
+    let plan = plan(&args)?;
+    if args.daemon && !is_child {
+        return in_background();
+    }
+    app::mount(&plan, || {
+        if is_child {
+            println!("{READY}");
+            let _ = detach_from_terminal();
+        }
+    })
+}
+
+fn plan(args: &MountArgs) -> Result<MountPlan, Failure> {
+    let default = Path::new(DEFAULT_FILE);
+    let file = args.config.clone().or_else(|| default.exists().then(|| default.to_owned()));
+    let mut settings = match &file {
+        Some(file) => Settings::load(file).map_err(|error| Failure::new(ExitCode::Settings, error.to_string()))?,
+        None => Settings::default(),
+    };
+    settings.allow_other |= args.allow_other;
+    settings.state = args.state.clone().or(settings.state);
+    Ok(MountPlan {
+        mount_point: args.mount_point.clone(),
+        settings,
+        settings_file: file,
+        ephemeral: args.ephemeral,
+    })
+}
+
+fn start_log(args: &MountArgs) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(&args.log_level)
+        .map_err(|error| Failure::new(ExitCode::Usage, format!("log level: {error}")).hint("error, warn, info, debug or trace"))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let started = match args.log_format {
+        LogFormat::Json => log.json().try_init(),
+        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).try_init(),
+    };
+    started.map_err(|error| Failure::new(ExitCode::Internal, format!("the log cannot be started: {error}")))
+}
+
+/// Starts this program once more, in a session of its own, and returns when its mount answers.
+fn in_background() -> Result<(), Failure> {
+    let internal = |error: std::io::Error| Failure::new(ExitCode::Internal, format!("cannot go to the background: {error}"));
+    let program = std::env::current_exe().map_err(internal)?;
+    let mut child = Command::new(program)
+        .args(std::env::args_os().skip(1))
+        .env(CHILD, "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(internal)?;
+    let mut line = String::new();
+    if let Some(output) = child.stdout.take() {
+        BufReader::new(output).read_line(&mut line).map_err(internal)?;
+    }
+    if line.trim_end() == READY {
+        return Ok(());
+    }
+    // The child has said on its standard error what is wrong.
+    let status = child.wait().map_err(internal)?;
+    std::process::exit(status.code().unwrap_or(1));
+}
+
+/// The log goes nowhere from here on; `errors` and `events` of the mount have what matters. Whoever wants a log runs in
+/// the foreground, under a service manager.
+fn detach_from_terminal() -> std::io::Result<()> {
+    let nowhere = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdout(&nowhere)?;
+    rustix::stdio::dup2_stderr(&nowhere)?;
+    rustix::process::setsid().map(|_| ()).or(Ok(()))
+}
+
+pub(super) fn umount(mount_point: Option<PathBuf>) -> Result<(), Failure> {
+    let mount_point = match mount_point {
+        Some(path) => path,
+        None => find_mount(None)?,
+    };
+    mount_point::detach(&mount_point).map_err(|error| {
+        let code = match error {
+            MountPointError::NotMounted { .. } => ExitCode::NotMounted,
+            MountPointError::NotPermitted { .. } => ExitCode::Permission,
+            _ => ExitCode::MountPoint,
+        };
+        Failure::new(code, error.to_string())
+    })
+}
