@@ -47,6 +47,7 @@ async fn b07_the_end_is_kept_in_milliseconds_and_defaults_by_mode() {
     let (fake, api, path) = setup(Mode::Hcp);
     let made = api.create(&path, json!({"expired-at": "2099-01-02T03:04:05.678999Z"})).await;
     assert_eq!(made.attribute("expired-at"), "2099-01-02T03:04:05.678Z");
+    assert_eq!(fake.token(&made.id()).unwrap().expires_at, Some(stored_end(&made)), "kept no finer than shown");
     let made = api.create(&path, json!({"expired-at": "2099-01-02T03:04:05+02:00"})).await;
     assert_eq!(made.attribute("expired-at"), "2099-01-02T01:04:05.000Z");
     drop(fake);

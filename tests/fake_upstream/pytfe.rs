@@ -9,21 +9,20 @@ use crate::fake::{ACME, Kind, Mode, Owner};
 const PYTFE: &str = "pytfe==1.5.0";
 
 fn run(command: &mut Command) -> Output {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    // The whole command would show its environment, and with it a token.
+    let program = format!("{:?} {:?}", command.get_program(), command.get_args());
+    let output = command.output().unwrap_or_else(|error| panic!("{program}: {error}"));
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{command:?}\n{out}\n{err}");
+    assert!(output.status.success(), "{program}\n{out}\n{err}");
     output
 }
 
 /// A Python with pytfe in it, made once below target/ and kept there.
 fn python() -> PathBuf {
-    let target =
-        std::env::var_os("CARGO_TARGET_TMPDIR").map_or_else(|| env!("CARGO_TARGET_TMPDIR").into(), PathBuf::from);
-    let folder: PathBuf = Path::new(&target).join(PYTFE.replace("==", "-"));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(PYTFE.replace("==", "-"));
     let (python, done) = (folder.join("bin/python"), folder.join("installed"));
     if !done.exists() {
-        // Made beside it and renamed, so that an interrupted run leaves no half of it behind. A virtual environment
-        // knows its own path, hence the repeated first step.
+        // The mark is written last: what an interrupted run left behind is made again.
         let _ = std::fs::remove_dir_all(&folder);
         run(Command::new("python3").args(["-m", "venv"]).arg(&folder));
         run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PYTFE]));

@@ -193,6 +193,9 @@ async fn b17_the_tokens_of_what_is_deleted_die() {
         assert_eq!(api.calling_with(secret).whoami().await, 200);
     }
     assert!(fake.delete_team(&team) && fake.delete_user(&bob) && !fake.delete_user(&bob));
+    for secret in [&of_team, &of_user] {
+        assert!(fake.token_of_secret(secret).unwrap().deleted);
+    }
     assert_eq!(api.calling_with(&of_team).whoami().await, 401);
     assert_eq!(api.calling_with(&of_user).whoami().await, 401);
     assert_eq!(api.calling_with(&of_owners).whoami().await, 200);
