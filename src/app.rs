@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::adapters::accounts::SystemAccounts;
 use crate::adapters::caller::ProcCallers;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::memory_store::MemoryStore;
@@ -206,7 +207,7 @@ impl Parts {
             version: env!("CARGO_PKG_VERSION"),
         };
         let upstreams = Arc::new(health::ClientHealth(api));
-        let vfs = Vfs::new(issuer.clone(), Arc::new(ProcCallers), upstreams, vfs_settings)
+        let vfs = Vfs::new(issuer.clone(), Arc::new(ProcCallers), upstreams, Arc::new(SystemAccounts), vfs_settings)
             .map_err(|error| Failure::new(ExitCode::State, error.to_string()))?;
         relay.connect(&vfs);
         Ok(Self { issuer, vfs, asking: Arc::default() })

@@ -30,7 +30,7 @@ pub fn without_secrets(text: &str) -> String {
     if !text.contains(MIDDLE) {
         return text.to_owned();
     }
-    let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '=');
+    let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     text.split_inclusive(|c| !word(c))
         .map(
             |piece| {

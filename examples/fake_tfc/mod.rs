@@ -18,9 +18,9 @@
 //!
 //! Over HTTP the same steering is below `/_fake/`; `GET /_fake/` explains it (see [`control`]).
 //!
-//! Two things to know. Whatever tests seed never ends unless told so, so a maximum lifetime kills it: with a policy for
-//! user tokens, call with [`Fake::anchor_org_token`], and so on. And `base_latency` is kept by a timer of one
-//! millisecond's grain; without it an answer takes some 20 microseconds.
+//! Two things to know. The anchors are good for a year, so a shorter maximum lifetime for their type kills them: with a
+//! policy for user tokens call with [`Fake::anchor_org_token`], and so on; [`Fake::seed_token`] without an end is above
+//! every maximum. And `base_latency` is kept by a timer of one millisecond's grain.
 //!
 //! A way through the files: `server` accepts, `pipeline` keeps the order of checks, `api/*` answers one family of
 //! routes each over `world`; `steer` and `facts` are what tests call.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Fake;
 use super::clock::whole_milliseconds;
@@ -13,6 +13,14 @@ use super::world::{ACME, Organization, Policy, Team, TokenType, User, World};
 
 /// Two average years, upstream's default maximum.
 const DEFAULT_MAX_TTL_MS: i64 = 63_113_904_000;
+
+/// Long enough for every test, and below the default maximum, which takes effect as soon as any maximum does.
+const ANCHOR_LIFETIME: SignedDuration = SignedDuration::from_hours(365 * 24);
+
+/// What a new organization limits.
+fn default_policy(now: Timestamp) -> Policy {
+    Policy { id: ids::id("ttl"), max_ttl_ms: DEFAULT_MAX_TTL_MS, created_at: now, updated_at: now }
+}
 
 impl World {
     /// The world that every fake starts with.
@@ -30,7 +38,6 @@ impl World {
             return;
         }
         let now = self.clock.now();
-        let policy = || Policy { id: ids::id("ttl"), max_ttl_ms: DEFAULT_MAX_TTL_MS, created_at: now, updated_at: now };
         let organization = Organization {
             name: name.to_owned(),
             external_id: ids::id("org"),
@@ -39,7 +46,7 @@ impl World {
             members: BTreeMap::new(),
             user_tokens_enabled: true,
             max_ttl_enabled: false,
-            policies: TokenType::ALL.into_iter().map(|token_type| (token_type, policy())).collect(),
+            policies: TokenType::LISTED.into_iter().map(|token_type| (token_type, default_policy(now))).collect(),
         };
         self.organizations.insert(name.to_owned(), organization);
         self.add_team(name, "owners").expect("the organization was just added");
@@ -117,7 +124,8 @@ impl World {
             return secret.clone();
         }
         let description = matches!(kind, Kind::Team | Kind::User).then_some("anchor");
-        let (_, secret) = self.add_token(owner.clone(), kind, description, None);
+        let end = self.clock.now() + ANCHOR_LIFETIME;
+        let (_, secret) = self.add_token(owner.clone(), kind, description, Some(end));
         self.anchors.insert(owner, secret.clone());
         secret
     }
@@ -168,7 +176,7 @@ impl Fake {
         world.users.values().find(|user| user.name == name).expect("the user is seeded first").id.clone()
     }
 
-    /// A user token of alice, an owner of acme. Made at the first call, the same later, also if it has died meanwhile
+    /// A user token of alice, an owner of acme, good for a year. Made at the first call, the same later, also if it has died meanwhile
     /// (so with the other anchors).
     pub fn anchor_user_token(&self) -> String {
         let owner = Owner::User(self.user_id("alice"));

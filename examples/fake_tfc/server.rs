@@ -1,6 +1,6 @@
 //! Sockets, threads, connections: from bytes to requests and back, faults of the connection included.
 
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use hyper::{Request, Response, header};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -52,8 +52,12 @@ enum Site {
 
 /// Binds, starts the thread, seeds.
 pub fn start(options: FakeOptions) -> Fake {
-    let listener = StdListener::bind(options.listen).expect("the address is free");
-    let trap_listener = StdListener::bind("127.0.0.2:0").expect("all of 127/8 is the loopback");
+    // One thread serves hundreds of connections in microseconds each and leaves the other cores to the test.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
+    let entered = runtime.enter();
+    let listener = listen(options.listen);
+    let trap_listener = listen(SocketAddr::from(([127, 0, 0, 2], 0)));
+    drop(entered);
     let address = listener.local_addr().expect("a bound socket has an address");
     let trap_address = trap_listener.local_addr().expect("a bound socket has an address");
     let scheme = if options.tls { "https" } else { "http" };
@@ -67,11 +71,7 @@ pub fn start(options: FakeOptions) -> Fake {
     let server = Server { shared: Arc::clone(&shared), acceptor, address };
     let thread = std::thread::Builder::new()
         .name("fake-tfc".into())
-        .spawn(move || {
-            // One thread serves hundreds of connections in microseconds each and leaves the other cores to the test.
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime can be built").block_on(server.run(listener, trap_listener, receiver));
-        })
+        .spawn(move || runtime.block_on(server.run(listener, trap_listener, receiver)))
         .expect("a thread can be started");
     Fake { shared, address, scheme, trap, ca_pem, commands, thread: Some(thread) }
 }
@@ -84,9 +84,8 @@ struct Server {
 }
 
 impl Server {
-    async fn run(self, listener: StdListener, trap: StdListener, mut commands: mpsc::UnboundedReceiver<Command>) {
-        let mut listener = Some(listen(listener));
-        let trap = listen(trap);
+    async fn run(self, listener: TcpListener, trap: TcpListener, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let mut listener = Some(listener);
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -97,9 +96,7 @@ impl Server {
                         let _ = done.send(());
                     }
                     Some(Command::Online(done)) => {
-                        if listener.is_none() {
-                            listener = Some(TcpListener::bind(self.address).await.expect("the port is still free"));
-                        }
+                        listener = Some(listener.unwrap_or_else(|| listen(self.address)));
                         let _ = done.send(());
                     }
                     Some(Command::Stop) | None => return,
@@ -140,9 +137,14 @@ impl Server {
     }
 }
 
-fn listen(listener: StdListener) -> TcpListener {
-    listener.set_nonblocking(true).expect("a socket can be made non-blocking");
-    TcpListener::from_std(listener).expect("the runtime takes the socket")
+/// With a long queue: a client that opens hundreds of connections at once must not wait a second for each that did not
+/// fit.
+fn listen(address: SocketAddr) -> TcpListener {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let socket = socket.expect("a socket can be made");
+    socket.set_reuseaddr(true).expect("a socket can reuse its address");
+    socket.bind(address).unwrap_or_else(|error| panic!("cannot bind {address}: {error}"));
+    socket.listen(4096).expect("a bound socket can listen")
 }
 
 async fn accept(listener: Option<&TcpListener>) -> TcpStream {

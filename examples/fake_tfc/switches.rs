@@ -47,6 +47,10 @@ pub struct Switches {
     pub filter_names_case_sensitive: bool,
     /// An organization token does not find the team "owners" by `filter[names]` (terraform-provider-tfe#817).
     pub hide_owners_from_filter: bool,
+    /// `account/details` lacks `authenticated-resource`, as before 2023-11.
+    pub hide_authenticated_resource: bool,
+    /// `account/details` spells the key `links` twice in one object, as the documented sample does.
+    pub repeat_links_key: bool,
     /// Every API request gets this status, as if the address were on no allow list.
     pub blocked_status: Option<u16>,
     /// Added to the `Date` header only.
@@ -71,6 +75,8 @@ impl Switches {
             services_manage_organization_token: true,
             filter_names_case_sensitive: true,
             hide_owners_from_filter: false,
+            hide_authenticated_resource: false,
+            repeat_links_key: false,
             blocked_status: None,
             date_skew_ms: 0,
         }

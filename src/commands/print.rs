@@ -28,7 +28,7 @@ pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>, empty: &str) -> Res
         return line(empty);
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header.to_vec());
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header.to_vec());
     for row in rows {
         table.add_row(row);
     }

@@ -75,10 +75,24 @@ pub fn account_details(world: &World, caller: &Caller) -> Outcome {
         },
         "links": {"self": format!("/api/v2/users/{id}")},
     });
-    if world.mode.names_token_in_use() {
-        data["links"]["auth-token"] = json!(format!("/api/v2/authentication-tokens/{}", caller.token_id));
+    if let Some(relationships) = data["relationships"].as_object_mut()
+        && world.switches.hide_authenticated_resource
+    {
+        relationships.remove("authenticated-resource");
     }
-    Ok(Answer::json(200, &json!({ "data": data })))
+    let mut answer = Answer::json(200, &json!({ "data": data }));
+    if world.mode.names_token_in_use() {
+        let auth_token = json!(format!("/api/v2/authentication-tokens/{}", caller.token_id));
+        if world.switches.repeat_links_key {
+            let repeated = format!("{{\"data\":{{\"links\":{{\"auth-token\":{auth_token}}},");
+            let body = json!({ "data": data }).to_string();
+            answer.body = body.replacen("{\"data\":{", &repeated, 1).into();
+        } else {
+            data["links"]["auth-token"] = auth_token;
+            answer = Answer::json(200, &json!({ "data": data }));
+        }
+    }
+    Ok(answer)
 }
 
 /// Oneself, or somebody with whom one shares an organization.

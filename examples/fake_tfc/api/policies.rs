@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::super::access::Caller;
 use super::super::answer::Answer;
 use super::super::world::{TokenType, World};
-use super::request::attributes;
+use super::request::{attributes, data};
 use super::{Call, Outcome, show};
 
 /// All policies.
@@ -19,12 +19,9 @@ pub fn show(world: &World, caller: &Caller, call: &Call<'_>) -> Outcome {
 /// Changes the given ones.
 pub fn update(world: &mut World, caller: &Caller, call: &Call<'_>) -> Outcome {
     check(world, caller, call)?;
-    let attributes = attributes(call.body)?;
     let invalid = |detail: &str| Answer::invalid(422, detail);
-    let list = attributes.get("token-ttl-policies").and_then(Value::as_array);
-    let list = list.ok_or_else(|| invalid("token-ttl-policies must be an array"))?;
     let mut changes = Vec::new();
-    for item in list {
+    for item in items(call.body)? {
         let kind = item.get("token-type").cloned().unwrap_or_default();
         let kind: TokenType = serde_json::from_value(kind).map_err(|_| invalid("token-type is unknown"))?;
         let most = item.get("max-ttl-ms").and_then(Value::as_i64).filter(|most| *most > 0);
@@ -34,6 +31,16 @@ pub fn update(world: &mut World, caller: &Caller, call: &Call<'_>) -> Outcome {
         world.set_policy(call.subject, kind, most);
     }
     show(world, caller, call)
+}
+
+/// The documentation sends one object with a list, pytfe a list of objects; both are understood.
+fn items(body: &[u8]) -> Result<Vec<Value>, Answer> {
+    let list = if let Ok(Value::Array(objects)) = data(body) {
+        Some(objects.iter().map(|object| object["attributes"].clone()).collect())
+    } else {
+        attributes(body)?.get("token-ttl-policies").and_then(Value::as_array).cloned()
+    };
+    list.ok_or_else(|| Answer::invalid(422, "token-ttl-policies must be an array"))
 }
 
 fn check(world: &World, caller: &Caller, call: &Call<'_>) -> Result<(), Answer> {

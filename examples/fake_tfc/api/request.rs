@@ -85,11 +85,16 @@ pub fn default_end(mode: Mode, now: Timestamp) -> Option<Timestamp> {
     mode.ends_tokens_by_default().then(|| now + DEFAULT_LIFETIME)
 }
 
+/// `data` of a body; 422 without.
+pub fn data(body: &[u8]) -> Result<Value, Answer> {
+    let mut body: Value = serde_json::from_slice(body).map_err(|_| Answer::invalid(422, "Body is not JSON"))?;
+    body.get_mut("data").map(Value::take).ok_or_else(|| Answer::invalid(422, "data is missing"))
+}
+
 /// `data.attributes` of a body; 422 if it has another shape.
 pub fn attributes(body: &[u8]) -> Result<Map<String, Value>, Answer> {
-    let mut body: Value = serde_json::from_slice(body).map_err(|_| Answer::invalid(422, "Body is not JSON"))?;
-    let data = body.get_mut("data").and_then(Value::as_object_mut);
-    let data = data.ok_or_else(|| Answer::invalid(422, "data must be an object"))?;
+    let mut data = data(body)?;
+    let data = data.as_object_mut().ok_or_else(|| Answer::invalid(422, "data must be an object"))?;
     match data.remove("attributes") {
         None => Ok(Map::new()),
         Some(Value::Object(attributes)) => Ok(attributes),

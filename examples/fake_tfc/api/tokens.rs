@@ -10,7 +10,7 @@ use super::super::answer::{Answer, page, page_if_asked};
 use super::super::owner::{Kind, Owner};
 use super::super::tokens::Row;
 use super::super::world::World;
-use super::request::TokenRequest;
+use super::request::{TokenRequest, data};
 use super::{Call, Outcome, show};
 
 fn not_found() -> Answer {
@@ -137,9 +137,8 @@ pub fn bulk_delete(world: &mut World, caller: &Caller, call: &Call<'_>) -> Outco
     if !world.is_owner(caller, call.subject) {
         return Err(Answer::error(403));
     }
-    let body: Value = serde_json::from_slice(call.body).map_err(|_| Answer::invalid(422, "Body is not JSON"))?;
-    let data = body.get("data").and_then(Value::as_array);
-    let data = data.ok_or_else(|| Answer::invalid(422, "data must be an array"))?;
+    let data = data(call.body)?;
+    let data = data.as_array().ok_or_else(|| Answer::invalid(422, "data must be an array"))?;
     let ids: Option<Vec<&str>> = data.iter().map(|item| item.get("id").and_then(Value::as_str)).collect();
     let ids = ids.ok_or_else(|| Answer::invalid(422, "each item needs an id"))?;
     let now = world.clock.now();
