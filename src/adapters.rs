@@ -7,4 +7,5 @@ pub mod memory_store;
 pub mod redb_store;
 pub mod sealed_store;
 pub mod sealing_key;
+pub mod tfc;
 mod whole_file;

@@ -31,6 +31,9 @@ use crate::vfs::{Relay, Vfs, VfsSettings};
 /// A stop is over after this at the latest; what is not proven by then stays in the ledger.
 const STOP: Duration = Duration::from_secs(4);
 
+/// Signals closer than that are one decision.
+const SAME_SIGNAL: Duration = Duration::from_millis(200);
+
 /// Where the ledger lives when nobody says.
 pub const DEFAULT_STATE: &str = "/var/lib/tfcfs";
 
@@ -104,7 +107,10 @@ async fn serve(plan: &MountPlan, ready: impl FnOnce()) -> Result<(), Failure> {
             _ = hangup.recv() => parts.reload(plan).await,
             name = stop.signal() => {
                 tracing::info!(signal = name, "stopping; a second signal leaves at once");
-                if let Err(error) = mount_point::detach(mounted.mount_point()) {
+                // Busy: files in it stay open until their programs close them, but nobody finds it any more.
+                if mounted.unmount().is_err()
+                    && let Err(error) = mount_point::detach(mounted.mount_point())
+                {
                     tracing::error!(%error, "could not unmount");
                 }
                 break;
@@ -113,14 +119,18 @@ async fn serve(plan: &MountPlan, ready: impl FnOnce()) -> Result<(), Failure> {
     }
     let left = tokio::select! {
         left = parts.issuer.drain(STOP) => left,
-        name = stop.signal() => {
+        name = stop.second() => {
             tracing::warn!(signal = name, "leaving at once; what is not revoked yet stays in the ledger");
             process::exit(ExitCode::Interrupted as i32);
         }
     };
     keeper.abort();
     if left > 0 {
-        let where_to = if plan.ephemeral { "nobody will repeat them: they end by themselves at their expired-at" } else { "the next start repeats them" };
+        let where_to = if plan.ephemeral {
+            "nobody will repeat them: they end by themselves at their expired-at"
+        } else {
+            "the next start repeats them"
+        };
         tracing::warn!(revocations = left, "not proven by upstream in time; {where_to}");
     }
     tracing::info!("stopped");
@@ -190,11 +200,8 @@ impl Parts {
         };
         let api = Arc::new(TfcClient::new(tfc).map_err(|e| Failure::new(ExitCode::Settings, e.to_string()))?);
         let relay = Arc::new(Relay::default());
-        let issuer_settings = IssuerSettings {
-            host: host_name(),
-            delete_grace: settings.delete_grace,
-            ephemeral: plan.ephemeral,
-        };
+        let issuer_settings =
+            IssuerSettings { host: host_name(), delete_grace: settings.delete_grace, ephemeral: plan.ephemeral };
         let runtime = tokio::runtime::Handle::current();
         let issuer = Issuer::new(book, ledger, api.clone(), clock, relay.clone(), issuer_settings, runtime);
         let vfs_settings = VfsSettings {
@@ -255,6 +262,17 @@ struct Stop {
 impl Stop {
     fn new() -> Result<Self, Failure> {
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    /// Waits for one that is a new decision: some tools (`timeout`) deliver the first one twice.
+    async fn second(&mut self) -> &'static str {
+        let first = tokio::time::Instant::now();
+        loop {
+            let name = self.signal().await;
+            if first.elapsed() > SAME_SIGNAL {
+                return name;
+            }
+        }
     }
 
     /// Waits for the next one.

@@ -44,6 +44,7 @@ pub enum Command {
     Leases {
         /// Of this role only.
         role: Option<String>,
+        /// Where and how.
         #[command(flatten)]
         look: LookArgs,
     },
@@ -56,6 +57,7 @@ pub enum Command {
         /// Wait for more.
         #[arg(long, short)]
         follow: bool,
+        /// Where and how.
         #[command(flatten)]
         look: LookArgs,
     },
@@ -148,8 +150,24 @@ pub struct MountArgs {
 
 /// Options that mount(8) adds and that mean nothing here.
 const IGNORED: &[&str] = &[
-    "rw", "dev", "nodev", "suid", "nosuid", "exec", "noexec", "noatime", "relatime", "_netdev", "nofail", "auto", "noauto",
-    "defaults", "user", "users", "nouser", "default_permissions",
+    "rw",
+    "dev",
+    "nodev",
+    "suid",
+    "nosuid",
+    "exec",
+    "noexec",
+    "noatime",
+    "relatime",
+    "_netdev",
+    "nofail",
+    "auto",
+    "noauto",
+    "defaults",
+    "user",
+    "users",
+    "nouser",
+    "default_permissions",
 ];
 
 const OPTIONS: &[&str] = &["allow_other", "config", "state", "ephemeral"];

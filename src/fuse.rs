@@ -14,9 +14,9 @@ use std::time::{Duration, SystemTime};
 
 use fuser::{
     AccessFlags, BsdFileFlags, Errno as FuseErrno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
-    INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr,
-    ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite,
-    ReplyXattr, Request, TimeOrNow, WriteFlags,
+    INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags,
+    ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyPoll, ReplyStatfs,
+    ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -92,11 +92,7 @@ impl TokenFs {
     }
 
     /// Sends an answer now, or from a task when it has to wait. A panic there drops the reply, which answers `EIO`.
-    fn answer<T: Send + 'static>(
-        &self,
-        answer: Reply<T>,
-        send: impl FnOnce(Result<T, FuseErrno>) + Send + 'static,
-    ) {
+    fn answer<T: Send + 'static>(&self, answer: Reply<T>, send: impl FnOnce(Result<T, FuseErrno>) + Send + 'static) {
         match answer {
             Reply::Now(result) => send(result.map_err(fuse_errno)),
             later => {

@@ -281,7 +281,10 @@ async fn rotation_of_minted_tokens_overlaps_unless_told_to_revoke() {
     m.write("rotate/app", "revoke\n").await.unwrap();
     assert!(!m.api.is_live(&second), "the current one was ended at once");
     let text = m.cat("rotate/app").await.unwrap();
-    assert!(text.contains("last_rotation = 2026-11-24T12:00:11") && text.contains("last_rotation_by_uid = 0"), "{text}");
+    assert!(
+        text.contains("last_rotation = 2026-11-24T12:00:11") && text.contains("last_rotation_by_uid = 0"),
+        "{text}"
+    );
 }
 
 #[tokio::test]

@@ -11,7 +11,16 @@ pub(super) struct ClientHealth(pub(super) Arc<TfcClient>);
 
 impl Upstreams for ClientHealth {
     fn health(&self, address: &Address) -> Health {
-        let _ = address;
-        Health::default()
+        let Some(seen) = self.0.health().into_iter().find(|seen| seen.origin == address.origin()) else {
+            return Health::default();
+        };
+        let server: Vec<String> = [seen.app_name, seen.tfe_version].into_iter().flatten().collect();
+        Health {
+            reachable: Some(seen.reachable),
+            last_contact: seen.last_contact,
+            last_error: seen.last_error.map(|(at, text)| format!("{at}: {text}")),
+            calls: seen.calls.iter().map(|call| (call.method.into(), call.outcome.into(), call.count)).collect(),
+            server: (!server.is_empty()).then(|| server.join(" ")),
+        }
     }
 }

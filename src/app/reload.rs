@@ -86,7 +86,8 @@ impl Parts {
             Ok(settings) => settings,
             Err(error) => {
                 tracing::error!(%error, "the settings file is refused; the old settings stay in force");
-                let error = Error::NotSupported(format!("settings file refused, the old settings stay in force: {error}"));
+                let error =
+                    Error::NotSupported(format!("settings file refused, the old settings stay in force: {error}"));
                 self.vfs.note_error("settings", &error);
                 return;
             }

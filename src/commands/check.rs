@@ -27,7 +27,9 @@ pub(super) fn check(files: &[PathBuf], kind: Option<Kind>, as_json: bool) -> Res
             Kind::Settings => "settings",
         };
         if as_json {
-            results.push(json!({ "file": file.display().to_string(), "kind": kind, "ok": error.is_none(), "error": error }));
+            results.push(
+                json!({ "file": file.display().to_string(), "kind": kind, "ok": error.is_none(), "error": error }),
+            );
         } else {
             let verdict = error.map_or_else(|| "ok".to_owned(), |error| format!("BAD: {error}"));
             print::line(&format!("{} ({kind}): {verdict}", file.display()))?;

@@ -12,7 +12,8 @@ pub(super) fn find_mount(named: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(path) = named {
         return Ok(path.to_owned());
     }
-    let mut mounts = mount_point::find_tfcfs().map_err(|error| Failure::new(ExitCode::NotMounted, error.to_string()))?;
+    let mut mounts =
+        mount_point::find_tfcfs().map_err(|error| Failure::new(ExitCode::NotMounted, error.to_string()))?;
     match mounts.len() {
         1 => Ok(mounts.remove(0)),
         0 => Err(Failure::new(ExitCode::NotMounted, "no tfcfs is mounted").hint("start one: tfcfs mount DIRECTORY")),

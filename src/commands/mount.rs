@@ -45,17 +45,13 @@ fn plan(args: &MountArgs) -> Result<MountPlan, Failure> {
     };
     settings.allow_other |= args.allow_other;
     settings.state = args.state.clone().or(settings.state);
-    Ok(MountPlan {
-        mount_point: args.mount_point.clone(),
-        settings,
-        settings_file: file,
-        ephemeral: args.ephemeral,
-    })
+    Ok(MountPlan { mount_point: args.mount_point.clone(), settings, settings_file: file, ephemeral: args.ephemeral })
 }
 
 fn start_log(args: &MountArgs) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&args.log_level)
-        .map_err(|error| Failure::new(ExitCode::Usage, format!("log level: {error}")).hint("error, warn, info, debug or trace"))?;
+    let filter = EnvFilter::try_new(&args.log_level).map_err(|error| {
+        Failure::new(ExitCode::Usage, format!("log level: {error}")).hint("error, warn, info, debug or trace")
+    })?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let started = match args.log_format {
         LogFormat::Json => log.json().try_init(),
@@ -66,7 +62,8 @@ fn start_log(args: &MountArgs) -> Result<(), Failure> {
 
 /// Starts this program once more, in a session of its own, and returns when its mount answers.
 fn in_background() -> Result<(), Failure> {
-    let internal = |error: std::io::Error| Failure::new(ExitCode::Internal, format!("cannot go to the background: {error}"));
+    let internal =
+        |error: std::io::Error| Failure::new(ExitCode::Internal, format!("cannot go to the background: {error}"));
     let program = std::env::current_exe().map_err(internal)?;
     let mut child = Command::new(program)
         .args(std::env::args_os().skip(1))

@@ -19,7 +19,8 @@ const FOLLOW: Duration = Duration::from_millis(250);
 
 fn parse(path: &str, text: &str) -> Result<Table, Failure> {
     text.parse().map_err(|_| {
-        Failure::new(ExitCode::NotMounted, format!("{path} is not what tfcfs writes")).hint("is another version mounted?")
+        Failure::new(ExitCode::NotMounted, format!("{path} is not what tfcfs writes"))
+            .hint("is another version mounted?")
     })
 }
 
@@ -104,7 +105,11 @@ pub(super) fn roles(look: &LookArgs) -> Result<(), Failure> {
     if look.json {
         return print::json(&Value::Object(all));
     }
-    print::table(&["ROLE", "TYPE", "OWNER", "SHARE", "TTL", "MAX_TTL", "ON_CLOSE"], rows, "no roles; write one to roles/NAME")
+    print::table(
+        &["ROLE", "TYPE", "OWNER", "SHARE", "TTL", "MAX_TTL", "ON_CLOSE"],
+        rows,
+        "no roles; write one to roles/NAME",
+    )
 }
 
 pub(super) fn errors(look: &LookArgs) -> Result<(), Failure> {

@@ -39,7 +39,8 @@ type Result<T> = std::result::Result<T, DocumentError>;
 
 pub(super) fn load(path: &Path) -> std::result::Result<Settings, SettingsError> {
     let fail = |message: String| SettingsError { path: path.to_owned(), message };
-    let bytes = fs::read(path).map_err(|error| fail(format!("cannot be read: {error}; correct the path or its mode")))?;
+    let bytes =
+        fs::read(path).map_err(|error| fail(format!("cannot be read: {error}; correct the path or its mode")))?;
     let base = path.parent().unwrap_or(Path::new("/"));
     parse(&bytes, base).map_err(|error| fail(error.message))
 }
@@ -73,7 +74,9 @@ fn parse(bytes: &[u8], base: &Path) -> Result<Settings> {
         roles: roles.into_iter().map(|(name, table)| role(&name, table)).collect::<Result<_>>()?,
     };
     if settings.default_ttl > settings.max_ttl {
-        return Err(DocumentError::certain("default_ttl is greater than max_ttl; a token cannot linger longer than it lives"));
+        return Err(DocumentError::certain(
+            "default_ttl is greater than max_ttl; a token cannot linger longer than it lives",
+        ));
     }
     Ok(settings)
 }
@@ -99,10 +102,11 @@ fn name<N: std::str::FromStr<Err = NameError>>(section: &str, text: &str) -> Res
 
 fn role(text: &str, table: Table) -> Result<(RoleName, RoleSpec)> {
     let place = format!("[roles.{text}]");
-    let spec = RoleSpec::from_table(table, &SystemAccounts, &place).map_err(|error| match error.message.contains(&place) {
-        true => error,
-        false => DocumentError::certain(format!("{place}: {}", error.message)),
-    })?;
+    let spec =
+        RoleSpec::from_table(table, &SystemAccounts, &place).map_err(|error| match error.message.contains(&place) {
+            true => error,
+            false => DocumentError::certain(format!("{place}: {}", error.message)),
+        })?;
     Ok((name("roles", text)?, spec))
 }
 
@@ -110,14 +114,19 @@ fn anchor(text: &str, table: Table, base: &Path) -> Result<(AnchorName, Access)>
     let place = format!("[anchors.{text}]");
     let mut fields = Fields::new(table, ANCHOR_KEYS, &place)?;
     if fields.take("token").is_some() {
-        return Err(fields.wrong("token", "has no place in a file that others may read: put it into a file of its own and name that as token_file"));
+        return Err(fields.wrong(
+            "token",
+            "has no place in a file that others may read: put it into a file of its own and name that as token_file",
+        ));
     }
     let file = fields.text("token_file")?.map(|text| base.join(text));
-    let file = file.ok_or_else(|| fields.wrong("token_file", "is missing: name a file that holds the token, mode 0600"))?;
+    let file =
+        file.ok_or_else(|| fields.wrong("token_file", "is missing: name a file that holds the token, mode 0600"))?;
     let address = fields.text("address")?.unwrap_or_else(|| DEFAULT_ADDRESS.to_owned());
     let base_path = fields.text("base_path")?.unwrap_or_else(|| DEFAULT_BASE_PATH.to_owned());
     let insecure = fields.flag("insecure")?.unwrap_or(false);
-    let address = Address::parse(&address, &base_path, insecure).map_err(|e| DocumentError::certain(format!("{place}: {e}")))?;
+    let address =
+        Address::parse(&address, &base_path, insecure).map_err(|e| DocumentError::certain(format!("{place}: {e}")))?;
     let token = token(&file).map_err(|message| DocumentError::certain(format!("{place}: {message}")))?;
     Ok((name("anchors", text)?, Access { address, token, owner: None }))
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fuser::{Config, MountOption, Session, SessionACL};
+use fuser::{Config, MountOption, Session, SessionACL, SessionUnmounter};
 use parking_lot::Mutex;
 
 use super::notify::KernelSide;
@@ -25,6 +25,7 @@ pub struct MountSettings {
 /// A mount that is being served. The service ends when somebody unmounts it.
 pub struct Mounted {
     mount_point: PathBuf,
+    unmounter: SessionUnmounter,
     ended: tokio::sync::oneshot::Receiver<io::Result<()>>,
 }
 
@@ -49,14 +50,15 @@ impl Mounted {
         config.acl = if settings.allow_other { SessionACL::All } else { SessionACL::Owner };
         config.n_threads = Some(settings.threads.max(1));
         let mount_point = settings.mount_point.canonicalize()?;
-        let session = Session::new(fs, &mount_point, &config)?;
+        let mut session = Session::new(fs, &mount_point, &config)?;
         let kernel = KernelSide::start(vfs, session.notifier(), mount_point.clone(), polls)?;
         vfs.attach(kernel);
+        let unmounter = session.unmount_callable();
         let (sender, ended) = tokio::sync::oneshot::channel();
         std::thread::Builder::new().name("tfcfs-session".into()).spawn(move || {
             let _ = sender.send(session.run());
         })?;
-        Ok(Self { mount_point, ended })
+        Ok(Self { mount_point, unmounter, ended })
     }
 
     /// Waits until the mount has ended.
@@ -65,6 +67,14 @@ impl Mounted {
     /// What ended it, unless it was an unmount.
     pub async fn ended(&mut self) -> io::Result<()> {
         (&mut self.ended).await.unwrap_or(Ok(()))
+    }
+
+    /// Unmounts.
+    ///
+    /// # Errors
+    /// `EBUSY` while a file is open or a working directory is inside; whoever calls detaches it then.
+    pub fn unmount(&mut self) -> io::Result<()> {
+        self.unmounter.unmount()
     }
 
     /// Where it is mounted.

@@ -197,13 +197,16 @@ impl Vfs {
                 let (at, next) = (stamp(last.at), stamp(later(last.at, interval)));
                 format!("last_rotation = {at}\n{by}next_possible = {next}\n")
             }
-            None => "# never rotated; write anything here to rotate, \"revoke\" to end the former token at once\n".into(),
+            None => {
+                "# never rotated; write anything here to rotate, \"revoke\" to end the former token at once\n".into()
+            }
         })
     }
 
     fn anchor_rotations(&self) -> String {
         let book = self.issuer.book();
-        let mut text = String::from("# write the name of an anchor here to rotate it; an empty line rotates \"default\"\n");
+        let mut text =
+            String::from("# write the name of an anchor here to rotate it; an empty line rotates \"default\"\n");
         for (name, entry) in book.anchors() {
             let id = entry.anchor.token_id.as_ref().map_or("(not told by upstream)", |id| id.0.as_str());
             text.push_str(&format!("[anchors.{name}]\ntoken_id = \"{id}\"\n"));
@@ -257,9 +260,8 @@ impl Vfs {
         let now = self.issuer.now();
         let pending = self.issuer.pending();
         let book = self.issuer.book();
-        let healths = book.anchors().map(|(name, entry)| {
-            (name.to_string(), self.upstreams.health(&entry.anchor.access.address))
-        });
+        let healths =
+            book.anchors().map(|(name, entry)| (name.to_string(), self.upstreams.health(&entry.anchor.access.address)));
         let gauges = metrics::Gauges {
             version: self.settings.version,
             roles: book.roles().count(),

@@ -62,10 +62,9 @@ pub fn errno(error: &Error) -> Errno {
             ApiErrorKind::Refused => libc::ECONNREFUSED,
             ApiErrorKind::Timeout => libc::ETIMEDOUT,
             ApiErrorKind::RateLimited => libc::EAGAIN,
-            ApiErrorKind::Invalid
-            | ApiErrorKind::DescriptionTaken
-            | ApiErrorKind::Lifetime
-            | ApiErrorKind::Remote => libc::EREMOTEIO,
+            ApiErrorKind::Invalid | ApiErrorKind::DescriptionTaken | ApiErrorKind::Lifetime | ApiErrorKind::Remote => {
+                libc::EREMOTEIO
+            }
         },
         Error::Deadline(_) => libc::ETIMEDOUT,
         Error::WouldBlock => libc::EAGAIN,

@@ -102,7 +102,11 @@ impl Vfs {
                 }
             }
             let node = Node::LeaseFile { role, serial: lease.serial }.ino();
-            self.tell(Change::Removed { dir: Node::LeaseDir(role).ino(), node: Some(node), name: lease.id.to_string() });
+            self.tell(Change::Removed {
+                dir: Node::LeaseDir(role).ino(),
+                node: Some(node),
+                name: lease.id.to_string(),
+            });
         }
         for node in self.opens.nodes_of_lease(lease.serial) {
             self.tell(Change::Ended { node });

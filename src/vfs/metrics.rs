@@ -73,7 +73,11 @@ impl Counters {
             page.line("tfcfs_errors_total", &[("errno", errno)], count);
         }
         self.events(&mut page);
-        page.head("tfcfs_upstream_reachable", "gauge", "1 when the last call to the upstream of an anchor was answered.");
+        page.head(
+            "tfcfs_upstream_reachable",
+            "gauge",
+            "1 when the last call to the upstream of an anchor was answered.",
+        );
         for (anchor, health) in &gauges.upstreams {
             if let Some(reachable) = health.reachable {
                 page.line("tfcfs_upstream_reachable", &[("anchor", anchor)], u8::from(reachable));

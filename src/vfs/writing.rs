@@ -92,7 +92,14 @@ impl Vfs {
     ///
     /// # Errors
     /// `EINVAL` for a name that no role can have (unless it is an editor's temporary file), `EPERM` elsewhere.
-    pub fn create(&self, caller: Caller, parent: Ino, name: &std::ffi::OsStr, mode: u32, flags: i32) -> Result<Created> {
+    pub fn create(
+        &self,
+        caller: Caller,
+        parent: Ino,
+        name: &std::ffi::OsStr,
+        mode: u32,
+        flags: i32,
+    ) -> Result<Created> {
         let name = name.to_string_lossy().into_owned();
         if Node::from_ino(parent) != Some(Node::Fixed(Fixed::Roles)) {
             let sentence = "files are created in roles/ only; everything else appears by itself";

@@ -129,8 +129,7 @@ impl Machine {
     }
 
     pub async fn configure(&self) {
-        let access =
-            Access { address: Address::hcp(), token: Token::parse(ANCHOR).unwrap(), owner: None };
+        let access = Access { address: Address::hcp(), token: Token::parse(ANCHOR).unwrap(), owner: None };
         self.issuer.write_config(vec![(Default::default(), access)]).await.unwrap();
         self.api.forget_calls();
     }
@@ -142,12 +141,7 @@ impl Machine {
         Self::boot(clock, api, store, Options::default()).await
     }
 
-    pub async fn boot(
-        clock: Arc<ManualClock>,
-        api: Arc<FakeApi>,
-        store: Arc<dyn Store>,
-        options: Options,
-    ) -> Self {
+    pub async fn boot(clock: Arc<ManualClock>, api: Arc<FakeApi>, store: Arc<dyn Store>, options: Options) -> Self {
         let ledger = Ledger::new(store.clone());
         let contents = ledger.load().await.unwrap();
         let book = Book::new(options.limits, contents, clock.now());
@@ -159,8 +153,7 @@ impl Machine {
             ephemeral: options.ephemeral,
         };
         let runtime = tokio::runtime::Handle::current();
-        let issuer =
-            Issuer::new(book, ledger, api.clone(), clock.clone(), relay.clone(), settings, runtime);
+        let issuer = Issuer::new(book, ledger, api.clone(), clock.clone(), relay.clone(), settings, runtime);
         let facts = Arc::new(Facts::default());
         let vfs_settings = VfsSettings {
             uid: 0,

@@ -72,9 +72,8 @@ fn check(mut table: Table) -> Result<ConfigSpec, DocumentError> {
         Some(Value::Table(others)) => {
             for (name, value) in others {
                 let place = format!("[anchors.{name}]");
-                let name: AnchorName = name
-                    .parse()
-                    .map_err(|error| DocumentError::certain(format!("the name of an anchor: {error}")))?;
+                let name: AnchorName =
+                    name.parse().map_err(|error| DocumentError::certain(format!("the name of an anchor: {error}")))?;
                 let Value::Table(table) = value else {
                     return Err(DocumentError::certain(format!("{place} must be a table with address and token")));
                 };
@@ -149,7 +148,10 @@ impl AnchorSpec {
                 )));
             }
             (None, None) => {
-                return Err(DocumentError::missing(format!("anchor \"{}\" has no token: write token = \"…\"", self.name)));
+                return Err(DocumentError::missing(format!(
+                    "anchor \"{}\" has no token: write token = \"…\"",
+                    self.name
+                )));
             }
         };
         Ok(Access { address, token, owner: None })

@@ -105,11 +105,14 @@ impl Fields {
                     Ok(seconds) => Some(SignedDuration::from_secs(seconds)),
                     Err(_) => parse_time(text.trim()),
                 };
-                parsed.ok_or_else(|| self.wrong(key, "is not a time; write seconds, or text such as \"90m\", \"1h30m\", \"7d\""))?
+                parsed.ok_or_else(|| {
+                    self.wrong(key, "is not a time; write seconds, or text such as \"90m\", \"1h30m\", \"7d\"")
+                })?
             }
             Some(other) => return Err(self.type_error(key, "a time (seconds, or text such as \"90m\")", &other)),
         };
-        let time = Duration::try_from(time).map_err(|_| self.wrong(key, "is negative; a time must be positive, or 0 for the default"))?;
+        let time = Duration::try_from(time)
+            .map_err(|_| self.wrong(key, "is negative; a time must be positive, or 0 for the default"))?;
         if time > ABSURD {
             return Err(self.wrong(key, "is more than ten years; tokens here are meant to be short-lived"));
         }
@@ -198,7 +201,8 @@ fn parse_time(text: &str) -> Option<SignedDuration> {
 /// The sentence for a key that does not exist.
 fn unknown_key(key: &str, known: &[&str], place: &str) -> String {
     let shown: String = key.chars().take(40).filter(|c| !c.is_control()).collect();
-    let hint = nearest(key, known.iter().copied()).map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
+    let hint =
+        nearest(key, known.iter().copied()).map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
     format!("unknown key \"{shown}\"{place}{hint} Known keys: {}", known.join(", "))
 }
 

@@ -9,7 +9,10 @@ pub const LARGEST: usize = 64 * 1024;
 
 /// The error for a document beyond [`LARGEST`].
 pub fn too_large() -> DocumentError {
-    DocumentError::certain(format!("the document is larger than {} KiB; roles and anchors are a few lines", LARGEST / 1024))
+    DocumentError::certain(format!(
+        "the document is larger than {} KiB; roles and anchors are a few lines",
+        LARGEST / 1024
+    ))
 }
 
 /// How a text failed to be read.
@@ -64,8 +67,9 @@ fn checked_text(bytes: &[u8]) -> Result<&str, DocumentError> {
     if bytes.contains(&0) {
         return Err(DocumentError::certain("the document contains NUL bytes; it must be text"));
     }
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| DocumentError::certain(format!("byte {} is not UTF-8; the document must be text", error.valid_up_to() + 1)))?;
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        DocumentError::certain(format!("byte {} is not UTF-8; the document must be text", error.valid_up_to() + 1))
+    })?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
@@ -188,7 +192,9 @@ impl<'de> serde::Deserialize<'de> for StrictValue {
                 Ok(StrictValue(Value::Integer(value)))
             }
             fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<StrictValue, E> {
-                i64::try_from(value).map(|value| StrictValue(Value::Integer(value))).map_err(|_| E::custom("a number is too large"))
+                i64::try_from(value)
+                    .map(|value| StrictValue(Value::Integer(value)))
+                    .map_err(|_| E::custom("a number is too large"))
             }
             fn visit_f64<E>(self, value: f64) -> Result<StrictValue, E> {
                 Ok(StrictValue(Value::Float(value)))

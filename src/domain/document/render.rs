@@ -91,7 +91,8 @@ pub fn render_role(role: &Role) -> String {
 /// The anchors as TOML. A token is shown as `"(set)"`, never in any other form.
 pub fn render_config(anchors: &[&Anchor]) -> String {
     if anchors.is_empty() {
-        return "# no anchor yet; write:  token = \"…\"   (and address = \"https://…\" for Terraform Enterprise)\n".into();
+        return "# no anchor yet; write:  token = \"…\"   (and address = \"https://…\" for Terraform Enterprise)\n"
+            .into();
     }
     let mut lines = Lines(String::new());
     let default = AnchorName::default();

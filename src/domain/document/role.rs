@@ -161,10 +161,14 @@ fn check(table: Table, accounts: &dyn Accounts, place: &str) -> Result<(RoleSpec
         owner,
         credential_type: kind,
         description: description(&mut fields)?,
-        share: fields.word("share", &[("role", Share::Role), ("unit", Share::Unit), ("open", Share::Open)])?.unwrap_or_default(),
+        share: fields
+            .word("share", &[("role", Share::Role), ("unit", Share::Unit), ("open", Share::Open)])?
+            .unwrap_or_default(),
         ttl: fields.time("ttl")?,
         max_ttl: fields.time("max_ttl")?,
-        on_close: fields.word("on_close", &[("linger", OnClose::Linger), ("revoke", OnClose::Revoke)])?.unwrap_or_default(),
+        on_close: fields
+            .word("on_close", &[("linger", OnClose::Linger), ("revoke", OnClose::Revoke)])?
+            .unwrap_or_default(),
         max_leases: fields.number("max_leases", 1, 1_000_000)?,
         min_rotation_interval: fields.time("min_rotation_interval")?,
         access: access(&mut fields, accounts)?,
