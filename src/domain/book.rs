@@ -18,7 +18,7 @@ use super::ledger::{Contents, Rotation, SERIAL_STEP};
 use super::name::{AnchorName, RoleName};
 use super::role::{Limits, Role};
 
-pub use leases::{Claim, Counts, Due, Ending};
+pub use leases::{Claim, Counts, Due, Ending, Published};
 pub use roles::{Grave, Write};
 
 /// Where a role or anchor comes from.

@@ -17,7 +17,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 
 use super::anchor::Anchor;
-use super::book::{Book, Claim, Landing};
+use super::book::{Book, Claim, Landing, Published};
 use super::error::{Ended, Error};
 use super::event::{Event, Observer};
 use super::lease::{AfterClose, LeaseRecord, Opener, Scope, Serial, later};
@@ -324,7 +324,7 @@ impl Issuer {
         let (serial, id) = (intent.serial, intent.id.clone());
         let published = self.book.lock().publish(durable, self.now());
         match published {
-            Ok(former) => {
+            Published::Current { former } => {
                 let lease = self.book.lock().lease(serial).map(|lease| Box::new(lease.record.clone()));
                 if let Some(lease) = lease {
                     self.observe(Event::Issued { lease, former });
@@ -335,7 +335,7 @@ impl Issuer {
                     self.slot_replaced(former).await;
                 }
             }
-            Err(_) => {
+            Published::Unwanted => {
                 tracing::info!(lease = %id, "its role is gone: revoking the token just made");
                 self.revoke_ended(serial).await;
             }

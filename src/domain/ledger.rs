@@ -86,7 +86,7 @@ pub enum Entry {
     /// Note a rotation.
     Rotation(RoleName, Rotation),
     /// Rewrite a lease whose phase does not change (its role was renamed).
-    Lease(LeaseRecord),
+    Lease(Box<LeaseRecord>),
     /// Note the end of a lingering lease; `None` = held.
     Linger(LeaseId, Option<Timestamp>),
 }

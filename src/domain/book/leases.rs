@@ -42,6 +42,18 @@ pub enum Claim {
     },
 }
 
+/// What became of a new token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Published {
+    /// Openers get it.
+    Current {
+        /// The lease it replaces.
+        former: Option<Serial>,
+    },
+    /// Its role is gone or means another owner now: it is kept only to be revoked.
+    Unwanted,
+}
+
 /// A lease that has just ended.
 #[derive(Debug)]
 pub struct Ending {
@@ -352,9 +364,7 @@ impl Book {
     }
 
     /// A token was made and is durable: makes it current, with one hold for each waiter, and lands the flight.
-    /// Returns the lease it replaces. `Err` when its role is gone or means another owner now: the token is then kept
-    /// only to be revoked.
-    pub fn publish(&mut self, record: Durable<LeaseRecord>, now: Timestamp) -> Result<Option<Serial>, LeaseRecord> {
+    pub fn publish(&mut self, record: Durable<LeaseRecord>, now: Timestamp) -> Published {
         let record = record.into_inner();
         let (scope, serial, name) = (record.scope.clone(), record.serial, record.role.clone());
         self.prospects.retain(|_, prospect| *prospect != serial);
@@ -362,12 +372,12 @@ impl Book {
             let role = &entry.role;
             role.owner == record.owner && role.credential_type == record.credential_type && role.anchor == record.anchor
         });
-        let mut lease = Lease::new(record.clone(), now);
+        let mut lease = Lease::new(record, now);
         if !wanted {
             lease.ended = Some(Ended::Revoked);
             self.insert(lease);
             self.land(&scope, Err(Error::not_found(format!("role \"{name}\" any more"))));
-            return Err(record);
+            return Published::Unwanted;
         }
         let waiters = self.flights.get(&scope).map_or(0, |flight| flight.waiters);
         for _ in 0..waiters {
@@ -380,7 +390,7 @@ impl Book {
         if waiters == 0 && matches!(scope, Scope::Open { .. }) {
             self.spares.entry(name).or_default().push(serial);
             self.land(&scope, Ok(serial));
-            return Ok(None);
+            return Published::Current { former: None };
         }
         let former = self.current.insert(scope.clone(), serial);
         if let Some(former) = former {
@@ -388,7 +398,7 @@ impl Book {
         }
         self.cooling.remove(&scope);
         self.land(&scope, Ok(serial));
-        Ok(former)
+        Published::Current { former }
     }
 
     /// Ends a flight without a token.

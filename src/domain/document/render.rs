@@ -35,7 +35,7 @@ impl Lines {
 fn shown_time(time: Duration) -> String {
     let seconds = time.as_secs();
     for (unit, name) in [(24 * 3600, "d"), (3600, "h"), (60, "m")] {
-        if seconds % unit == 0 && seconds > 0 {
+        if seconds > 0 && seconds.is_multiple_of(unit) {
             return format!("{}{name}", seconds / unit);
         }
     }

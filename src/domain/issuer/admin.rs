@@ -64,7 +64,7 @@ impl Issuer {
                 Entry::Role(to.clone(), StoredRole { role, changed_at: now }),
                 Entry::NoRole(from.clone()),
             ];
-            entries.extend(book.leases_renamed(from, to).into_iter().map(Entry::Lease));
+            entries.extend(book.leases_renamed(from, to).into_iter().map(|lease| Entry::Lease(Box::new(lease))));
             (entries, book.role(to).is_some())
         };
         self.ledger.write(entries).await?;
