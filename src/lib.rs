@@ -2,4 +2,5 @@
 //!
 //! Layers (docs/design.md): `fuse` -> `vfs` -> `domain` (which owns `domain::ports`) <- `adapters`; `app` wires them.
 
+pub mod adapters;
 pub mod domain;

@@ -1,0 +1,5 @@
+//! placeholder
+mod limiter;
+mod paths;
+mod redact;
+mod retry;
