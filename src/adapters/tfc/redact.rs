@@ -3,8 +3,8 @@
 /// Longest text that gets into an error, in characters.
 const MAX_TEXT: usize = 300;
 
-/// Longest request id we repeat, in characters.
-const MAX_REQUEST_ID: usize = 128;
+/// Longest header value we repeat, in characters.
+const MAX_HEADER: usize = 128;
 
 /// Words of at least this many characters that mix letters and digits count as secrets, whatever they are.
 const LONG_WORD: usize = 32;
@@ -39,10 +39,11 @@ pub(super) fn clean(text: &str, secrets: &[&str]) -> String {
     cut(&out, MAX_TEXT)
 }
 
-/// A request id as we repeat it: visible ASCII, cut; `None` when nothing of it is left.
-pub(super) fn request_id(text: &str, secret: &str) -> Option<String> {
-    let id: String = text.chars().filter(char::is_ascii_graphic).take(MAX_REQUEST_ID).collect();
-    (!id.is_empty() && !id.contains(secret) && !id.contains(".atlasv1.")).then_some(id)
+/// A short header value (a request id, a version) as we repeat it: visible ASCII, cut; `None` when nothing is left or the
+/// token stands in it.
+pub(super) fn header(text: &str, secret: &str) -> Option<String> {
+    let value: String = text.chars().filter(char::is_ascii_graphic).take(MAX_HEADER).collect();
+    (!value.is_empty() && !value.contains(secret) && !value.contains(".atlasv1.")).then_some(value)
 }
 
 fn cut(text: &str, limit: usize) -> String {
@@ -165,9 +166,9 @@ mod tests {
     }
 
     #[test]
-    fn request_ids() {
-        assert_eq!(request_id("3f2b-…-9\n", "secret").as_deref(), Some("3f2b--9"));
-        assert_eq!(request_id("x-secret", "secret"), None);
-        assert_eq!(request_id("\u{1}", "secret"), None);
+    fn header_values() {
+        assert_eq!(header("3f2b-…-9\n", "secret").as_deref(), Some("3f2b--9"));
+        assert_eq!(header("x-secret", "secret"), None);
+        assert_eq!(header("\u{1}", "secret"), None);
     }
 }
