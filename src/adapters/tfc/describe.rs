@@ -82,7 +82,8 @@ pub(super) fn transport(error: &reqwest::Error, secrets: &[&str], changes: bool,
         (ApiErrorKind::Refused, "connection refused".to_owned(), not_sent)
     } else if error.is_timeout() {
         // Slow already: a create that is tried again would only use up its deadline.
-        (ApiErrorKind::Timeout, "no connection in time".to_owned(), trouble)
+        let words = if sent { "connection timed out" } else { "no connection in time" };
+        (ApiErrorKind::Timeout, words.to_owned(), trouble)
     } else if error.is_dns() {
         (ApiErrorKind::Unreachable, format!("host name not found: {}", causes.last), not_sent)
     } else if causes.nonsense {
