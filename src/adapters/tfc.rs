@@ -6,6 +6,7 @@
 
 mod answer;
 mod describe;
+mod headers;
 mod health;
 mod http;
 mod json;

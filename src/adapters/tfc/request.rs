@@ -3,14 +3,15 @@
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Request, Response, StatusCode};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::answer::{self, Answer};
 use super::describe::{self, Described};
-use super::health::{self, Observed, Signs};
+use super::headers::{is_foreign_page, signs, text};
+use super::health::{self, Observed};
 use super::http::{Http, MEDIA_TYPE};
 use super::limiter::{Lane, Limiter};
 use super::redact;
@@ -279,13 +280,6 @@ fn request(call: &Call<'_>) -> Result<Request, Miss> {
     Ok(request)
 }
 
-/// A page of a portal or load balancer in between. It proves nothing about a token that is to be deleted, whatever its status.
-fn is_foreign_page(headers: &HeaderMap) -> bool {
-    let html =
-        text(headers, CONTENT_TYPE).is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/html"));
-    html && !headers.contains_key("tfp-api-version")
-}
-
 fn exhausted(lane: &Lane) -> ApiError {
     let detail = format!(
         "budget exhausted within the deadline: {} calls a second for all tokens of this owner, and others wait before us",
@@ -299,22 +293,6 @@ fn timed_out(call: &Call<'_>, what: &str) -> Miss {
     let mut error = ApiError::new(ApiErrorKind::Timeout, format!("{what} within the deadline"));
     error.effect = if call.method.changes() { Effect::Unknown } else { Effect::None };
     Miss::Failed { error, failure: Failure::Final }
-}
-
-fn signs(headers: &HeaderMap, secret: &str) -> Signs {
-    let get = |name| text(headers, name).and_then(|value| redact::header(value, secret));
-    let date = text(headers, "date").and_then(|t| httpdate::parse_http_date(t).ok());
-    Signs {
-        api_version: get("tfp-api-version"),
-        app_name: text(headers, "tfp-appname").map(|name| redact::clean(name, &[secret])),
-        tfe_version: get("x-tfe-current-version").or_else(|| get("x-tfe-version")),
-        rate_limit: text(headers, "x-ratelimit-limit").and_then(|t| t.trim().parse().ok()),
-        date,
-    }
-}
-
-fn text(headers: &HeaderMap, name: impl reqwest::header::AsHeaderName) -> Option<&str> {
-    headers.get(name)?.to_str().ok()
 }
 
 /// Uniform in 0..1. Without a random source all callers wait equally long, which is no reason to fail.
