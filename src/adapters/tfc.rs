@@ -6,6 +6,7 @@
 
 mod answer;
 mod describe;
+mod headers;
 mod health;
 mod http;
 mod json;
@@ -116,6 +117,8 @@ impl TokenApi for TfcClient {
         wire::issued(&answer.body).map_err(|why| self.caller.nonsense(access, &answer, &why, true))
     }
 
+    /// A repeat may find gone what the first attempt deleted: then the error is [`ApiErrorKind::NotVisible`] with an unknown
+    /// effect.
     async fn revoke(&self, access: &Access, id: &TokenId) -> Result<(), ApiError> {
         let path = paths::token(&id.0)?;
         self.caller.call(self.call(access, Verb::Delete, &path, Repeat::Harmless)).await.map(drop)

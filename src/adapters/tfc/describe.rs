@@ -61,6 +61,13 @@ fn port(url: &url::Url) -> String {
     url.port().map(|port| format!(":{port}")).unwrap_or_default()
 }
 
+/// A web page in answer to a DELETE: somebody in between spoke, so the token may live.
+pub(super) fn foreign_page(status: u16) -> Described {
+    let detail = format!("{status} with a web page: something between us and upstream answered");
+    let effect = if status < 400 { Effect::Unknown } else { Effect::None };
+    Described { kind: ApiErrorKind::Remote, effect, detail, failure: Failure::Trouble { pause: None } }
+}
+
 /// A call without an answer, or with half of one.
 /// `proxy` names the proxy that is configured, which may be the one that failed.
 pub(super) fn transport(error: &reqwest::Error, secrets: &[&str], changes: bool, proxy: Option<&str>) -> Described {
@@ -75,7 +82,8 @@ pub(super) fn transport(error: &reqwest::Error, secrets: &[&str], changes: bool,
         (ApiErrorKind::Refused, "connection refused".to_owned(), not_sent)
     } else if error.is_timeout() {
         // Slow already: a create that is tried again would only use up its deadline.
-        (ApiErrorKind::Timeout, "no connection in time".to_owned(), trouble)
+        let words = if sent { "connection timed out" } else { "no connection in time" };
+        (ApiErrorKind::Timeout, words.to_owned(), trouble)
     } else if error.is_dns() {
         (ApiErrorKind::Unreachable, format!("host name not found: {}", causes.last), not_sent)
     } else if causes.nonsense {

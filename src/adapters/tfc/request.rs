@@ -3,14 +3,15 @@
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Request, Response, StatusCode};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::answer::{self, Answer};
 use super::describe::{self, Described};
-use super::health::{self, Observed, Signs};
+use super::headers::{is_foreign_page, signs, text};
+use super::health::{self, Observed};
 use super::http::{Http, MEDIA_TYPE};
 use super::limiter::{Lane, Limiter};
 use super::redact;
@@ -196,6 +197,10 @@ impl Caller {
         let retry_after = text(&headers, RETRY_AFTER).and_then(|t| retry::parse_retry_after(t, server_now));
         self.observed.answered(call.access.address.origin(), signs, Timestamp::now(), start.elapsed());
 
+        let gone = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
+        if call.method == Verb::Delete && (status.is_success() || gone) && is_foreign_page(&headers) {
+            return Err(Miss::from(describe::foreign_page(status.as_u16())).with_id(request_id));
+        }
         if status.is_success() {
             return match answer::read_all(response, call.deadline).await {
                 Ok(body) => Ok(Answer { status: status.as_u16(), body, request_id }),
@@ -288,22 +293,6 @@ fn timed_out(call: &Call<'_>, what: &str) -> Miss {
     let mut error = ApiError::new(ApiErrorKind::Timeout, format!("{what} within the deadline"));
     error.effect = if call.method.changes() { Effect::Unknown } else { Effect::None };
     Miss::Failed { error, failure: Failure::Final }
-}
-
-fn signs(headers: &HeaderMap, secret: &str) -> Signs {
-    let get = |name| text(headers, name).and_then(|value| redact::header(value, secret));
-    let date = text(headers, "date").and_then(|t| httpdate::parse_http_date(t).ok());
-    Signs {
-        api_version: get("tfp-api-version"),
-        app_name: text(headers, "tfp-appname").map(|name| redact::clean(name, &[secret])),
-        tfe_version: get("x-tfe-current-version").or_else(|| get("x-tfe-version")),
-        rate_limit: text(headers, "x-ratelimit-limit").and_then(|t| t.trim().parse().ok()),
-        date,
-    }
-}
-
-fn text(headers: &HeaderMap, name: impl reqwest::header::AsHeaderName) -> Option<&str> {
-    headers.get(name)?.to_str().ok()
 }
 
 /// Uniform in 0..1. Without a random source all callers wait equally long, which is no reason to fail.
