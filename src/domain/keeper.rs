@@ -41,6 +41,7 @@ impl Issuer {
             let opener = book.current_lease(&scope).map(|lease| lease.record.opener);
             self.start_flight(&mut book, &scope, &role, opener.unwrap_or(Opener { uid: 0, gid: 0 }), 0);
         }
+        self.book().forget_failures(now);
         let graves = self.book().take_graves(now);
         for grave in graves {
             self.bury(grave).await;

@@ -45,6 +45,12 @@ impl LeaseId {
     }
 }
 
+impl std::borrow::Borrow<str> for LeaseId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for LeaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

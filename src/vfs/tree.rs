@@ -338,8 +338,10 @@ impl Vfs {
     /// FORGET.
     pub fn forget(&self, ino: Ino, count: u64) {
         match Node::from_ino(ino) {
-            Some(Node::SharedDoor { .. }) => {
-                self.doors.forgotten(ino, count);
+            Some(Node::SharedDoor { serial, .. }) => {
+                if self.doors.forgotten(ino, count) {
+                    self.issuer.book().forget_prospect(serial);
+                }
             }
             Some(Node::OpenDoor { role, serial, .. }) => {
                 self.doors.forgotten(ino, count);

@@ -150,7 +150,7 @@ impl Book {
 
     /// A lease by its public name.
     pub fn lease_by_id(&self, id: &str) -> Option<&Lease> {
-        self.leases.values().find(|lease| lease.record.id.as_str() == id)
+        self.leases.get(self.ids.get(id)?)
     }
 
     /// Serials of everything issued for a role.
@@ -428,6 +428,9 @@ impl Book {
         if self.current.get(&scope) == Some(&serial) {
             self.current.remove(&scope);
         }
+        if let Some(spares) = self.spares.get_mut(&record.role) {
+            spares.retain(|spare| *spare != serial);
+        }
         Some(Ending { record, how, gone })
     }
 
@@ -447,6 +450,17 @@ impl Book {
                 self.drop_lease(serial);
             }
         }
+    }
+
+    /// The kernel has forgotten a node that was looked up but never opened: its name may get another.
+    pub fn forget_prospect(&mut self, serial: Serial) {
+        let flights = &self.flights;
+        self.prospects.retain(|scope, prospect| *prospect != serial || flights.contains_key(scope));
+    }
+
+    /// Forgets failures that are long past.
+    pub fn forget_failures(&mut self, now: Timestamp) {
+        self.cooling.retain(|_, (until, _)| later(*until, COOLING_MOST) > now);
     }
 
     /// Nobody can open a node of an unshared role any more.
