@@ -192,6 +192,7 @@ impl Parts {
         ledger.reserve(book.serial_limit()).await.map_err(state)?;
         let tfc = TfcSettings {
             call_deadline: settings.open_deadline,
+            create_patience: settings.open_deadline * 2,
             rate: settings.rate,
             ca_file: settings.ca_file.clone(),
             proxy: settings.proxy.clone(),

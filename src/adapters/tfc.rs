@@ -22,6 +22,8 @@ mod wire;
 
 use std::fmt;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -70,7 +72,16 @@ impl TfcClient {
 
     /// A call with this client's deadline.
     fn call<'a>(&self, access: &'a Access, method: Verb, path: &'a str, repeat: Repeat) -> Call<'a> {
-        Call { access, method, path, body: None, repeat, may_be_absent: false, deadline: self.deadline() }
+        Call {
+            access,
+            method,
+            path,
+            body: None,
+            repeat,
+            may_be_absent: false,
+            deadline: self.deadline(),
+            patience: Duration::ZERO,
+        }
     }
 
     async fn get(&self, access: &Access, path: &str) -> Result<Answer, ApiError> {
@@ -103,17 +114,22 @@ impl TokenApi for TfcClient {
     async fn create(&self, access: &Access, request: &CreateToken) -> Result<Issued, ApiError> {
         let path = paths::create(&request.owner, request.credential_type)?;
         let body = Some(wire::create_body(request));
-        let answer =
-            match self.caller.call(Call { body, ..self.call(access, Verb::Post, &path, Repeat::Harmful) }).await {
-                Err(mut error)
-                    if error.kind == ApiErrorKind::NotVisible && request.credential_type == CredentialType::Team =>
-                {
-                    // Never the legacy endpoint instead: it would kill the token in the team's slot.
-                    error.detail += ": old TFE (before 1.1, which has no described team tokens) or missing right";
-                    return Err(error);
-                }
-                other => other?,
-            };
+        // Whoever waits has a deadline of its own; a token that comes later is kept for the next opener rather than lost.
+        let patience = self.settings.create_patience;
+        let answer = match self
+            .caller
+            .call(Call { body, patience, ..self.call(access, Verb::Post, &path, Repeat::Harmful) })
+            .await
+        {
+            Err(mut error)
+                if error.kind == ApiErrorKind::NotVisible && request.credential_type == CredentialType::Team =>
+            {
+                // Never the legacy endpoint instead: it would kill the token in the team's slot.
+                error.detail += ": old TFE (before 1.1, which has no described team tokens) or missing right";
+                return Err(error);
+            }
+            other => other?,
+        };
         wire::issued(&answer.body).map_err(|why| self.caller.nonsense(access, &answer, &why, true))
     }
 

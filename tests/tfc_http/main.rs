@@ -31,7 +31,8 @@ fn client() -> TfcClient {
 
 /// A client that gives up after `deadline`.
 fn hasty(deadline: Duration) -> TfcClient {
-    TfcClient::new(TfcSettings { call_deadline: deadline, ..settings() }).unwrap()
+    TfcClient::new(TfcSettings { call_deadline: deadline, create_patience: Duration::from_millis(400), ..settings() })
+        .unwrap()
 }
 
 fn access(origin: &str) -> Access {

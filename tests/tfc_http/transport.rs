@@ -86,8 +86,9 @@ async fn too_slow() {
         assert_is(&error, ApiErrorKind::Timeout, Effect::Unknown);
         let error = client.whoami(&access).await.unwrap_err();
         assert_is(&error, ApiErrorKind::Timeout, Effect::None);
+        // The create had its patience beyond the deadline, the look-up had none.
         let took = start.elapsed();
-        assert!(took >= Duration::from_millis(800) && took < Duration::from_millis(1500), "{took:?}");
+        assert!(took >= Duration::from_millis(1200) && took < Duration::from_millis(1900), "{took:?}");
         assert_eq!(server.count(), 2);
     }
 }

@@ -87,6 +87,7 @@ async fn fetch(caller: &Caller, list: &List<'_>, number: u64) -> Result<Page, Ap
         repeat: Repeat::Harmless,
         may_be_absent: false,
         deadline: list.deadline.min(Instant::now() + list.page_time),
+        patience: std::time::Duration::ZERO,
     };
     let answer = caller.call(call).await?;
     wire::page(&answer.body).map_err(|why| caller.nonsense(list.access, &answer, &why, false))

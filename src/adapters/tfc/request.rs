@@ -34,8 +34,10 @@ pub(super) struct Call<'a> {
     pub(super) repeat: Repeat,
     /// Whether 404 is an answer, to be returned like a success.
     pub(super) may_be_absent: bool,
-    /// End of everything.
+    /// Nothing is sent after this.
     pub(super) deadline: Instant,
+    /// How much later the answer to what was sent may come.
+    pub(super) patience: Duration,
 }
 
 /// The methods we use.
@@ -152,7 +154,7 @@ impl Caller {
         let origin = call.access.address.origin();
         let request = request(call)?;
         let start = Instant::now();
-        let sent = tokio::time::timeout_at(call.deadline, self.http.client.execute(request)).await;
+        let sent = tokio::time::timeout_at(call.deadline + call.patience, self.http.client.execute(request)).await;
         let result = match sent {
             Ok(Ok(response)) => self.judge(call, lane, response, start).await,
             Ok(Err(error)) => {
@@ -202,7 +204,7 @@ impl Caller {
             return Err(Miss::from(describe::foreign_page(status.as_u16())).with_id(request_id));
         }
         if status.is_success() {
-            return match answer::read_all(response, call.deadline).await {
+            return match answer::read_all(response, call.deadline + call.patience).await {
                 Ok(body) => Ok(Answer { status: status.as_u16(), body, request_id }),
                 Err(answer::Broken::Late) => Err(timed_out(call, "the answer came only in part").with_id(request_id)),
                 Err(answer::Broken::TooLong) => {

@@ -10,6 +10,8 @@ pub struct TfcSettings {
     /// Longest time of one call of the port, with every retry and all waiting for the rate limit. Lists of tokens, which nobody
     /// waits for in front of a terminal, have [`LIST_FACTOR`] times as much for all their pages together.
     pub call_deadline: Duration,
+    /// How much longer than [`Self::call_deadline`] the answer to a create call may take.
+    pub create_patience: Duration,
     /// Longest time to get a connection, TLS included.
     pub connect_timeout: Duration,
     /// Calls per second and token owner, unless upstream allows less. 0 counts as 1.
@@ -33,6 +35,7 @@ impl Default for TfcSettings {
     fn default() -> Self {
         Self {
             call_deadline: Duration::from_secs(10),
+            create_patience: Duration::from_secs(20),
             connect_timeout: Duration::from_secs(3),
             rate: 20,
             ca_file: None,
@@ -48,6 +51,7 @@ impl fmt::Debug for TfcSettings {
         // By hand, because a proxy's URL may hold a password.
         f.debug_struct("TfcSettings")
             .field("call_deadline", &self.call_deadline)
+            .field("create_patience", &self.create_patience)
             .field("connect_timeout", &self.connect_timeout)
             .field("rate", &self.rate)
             .field("ca_file", &self.ca_file)
