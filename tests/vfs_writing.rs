@@ -259,3 +259,30 @@ async fn a_read_before_any_anchor_says_what_is_missing() {
     m.cat("creds/app/token").await.unwrap();
     m.cat("creds/slot/token").await.unwrap();
 }
+
+#[tokio::test]
+async fn what_the_configuration_file_owns_is_read_only() {
+    let m = Machine::new().await;
+    let anchor = m.issuer.book().find_anchor(&Default::default()).unwrap().anchor.clone();
+    m.write("roles/app", TEAM).await.unwrap();
+    let role = m.issuer.book().find_role(&"app".parse().unwrap()).unwrap().role.clone();
+    m.issuer.apply_file(vec![anchor], vec![("web".parse().unwrap(), Some(role))]).await.unwrap();
+    // Read back and written back, nothing changes and nobody is asked.
+    let config = m.cat("config").await.unwrap();
+    m.api.forget_calls();
+    m.write("config", &config).await.unwrap();
+    assert!(m.api.calls().is_empty());
+    assert_eq!(m.write("config", "token = \"new.atlasv1.token\"\n").await, Err(Errno(libc::EPERM)));
+    assert!(m.last_error().await.contains("comes from the configuration file"));
+    assert_eq!(m.write("roles/web", TEAM).await, Err(Errno(libc::EPERM)));
+    assert_eq!(m.remove("roles/web").await, Err(Errno(libc::EPERM)));
+    assert_eq!(m.rename("roles/web", "roles/other").await, Err(Errno(libc::EPERM)));
+    assert_eq!(m.rename("roles/app", "roles/web").await, Err(Errno(libc::EPERM)));
+    assert_eq!(m.write("rotate/config", "\n").await, Err(Errno(libc::EPERM)));
+    m.cat("creds/web/token").await.unwrap();
+    // A reload that names it no more removes it; one that names it without a value (not asked yet) keeps it.
+    m.issuer.apply_file(vec![], vec![("web".parse().unwrap(), None)]).await.unwrap();
+    assert!(m.list("roles").contains(&"web".to_owned()));
+    m.issuer.apply_file(vec![], vec![]).await.unwrap();
+    assert_eq!(m.list("roles"), ["app"]);
+}

@@ -89,6 +89,9 @@ pub enum Error {
     /// Never possible on this path.
     #[error("{0}")]
     NotSupported(String),
+    /// A defect of ours.
+    #[error("an internal error stopped this; the log has it: please report it")]
+    Internal,
     /// A document was refused.
     #[error("{0}")]
     Document(#[from] DocumentError),

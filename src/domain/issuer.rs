@@ -249,7 +249,7 @@ impl Issuer {
         let error = match making.await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error),
-            Err(_) => Some(Error::NotSupported("an internal error stopped this; the log has it".into())),
+            Err(_) => Some(Error::Internal),
         };
         if let Some(error) = error {
             self.book.lock().crash(&scope, error, self.now());

@@ -76,6 +76,7 @@ pub fn errno(error: &Error) -> Errno {
         Error::NothingToRotate(_) => libc::EOPNOTSUPP,
         Error::WouldKillAnchor(_) | Error::OwnedByFile { .. } | Error::NotSupported(_) => libc::EPERM,
         Error::Document(_) => libc::EINVAL,
+        Error::Internal => libc::EIO,
         Error::Ledger(_) => libc::EROFS,
     })
 }

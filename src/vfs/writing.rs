@@ -12,6 +12,7 @@ use super::opens::{Draft, Open, Target};
 use super::ports::Exit;
 use super::tree::{Entry, SetAttr};
 use super::{Caller, Errno, Opened, Reply, Result, Vfs};
+use crate::domain::book::Origin;
 use crate::domain::document;
 use crate::domain::error::Error;
 use crate::domain::lease::Serial;
@@ -359,9 +360,16 @@ impl Vfs {
             let book = self.issuer.book();
             let mut wanted = Vec::new();
             for spec in specs.anchors {
-                let previous = book.anchor(&spec.name).map(|entry| &entry.anchor);
-                let access = spec.merge(previous)?;
-                wanted.push((spec.name, access));
+                let previous = book.anchor(&spec.name);
+                let access = spec.merge(previous.map(|entry| &entry.anchor))?;
+                // What is read back can be written back: the file's anchors stand in the text too.
+                let from_file = previous.filter(|entry| entry.origin == Origin::File);
+                let unchanged = from_file.is_some_and(|entry| {
+                    entry.anchor.access.address == access.address && entry.anchor.access.token == access.token
+                });
+                if !unchanged {
+                    wanted.push((spec.name, access));
+                }
             }
             wanted
         };

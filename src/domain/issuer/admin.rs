@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Issuer;
 use crate::domain::anchor::{Access, Anchor};
 use crate::domain::book::{Grave, Origin};
+use crate::domain::document::DocumentError;
 use crate::domain::error::{Ended, Error};
 use crate::domain::event::Event;
 use crate::domain::lease::later;
@@ -124,12 +125,12 @@ impl Issuer {
                 continue;
             }
             if let Some((role, _)) = book.roles().find(|(_, entry)| &entry.role.anchor == name) {
-                return Err(Error::NotSupported(format!(
+                return Err(missing(format!(
                     "this document leaves out anchor \"{name}\", which role \"{role}\" uses; keep a section [anchors.{name}], or change the role first"
                 )));
             }
             if book.leases().any(|lease| &lease.record.anchor == name) {
-                return Err(Error::NotSupported(format!(
+                return Err(missing(format!(
                     "this document leaves out anchor \"{name}\", which is still needed to revoke tokens it made; keep a section [anchors.{name}] until leases/ shows none of them"
                 )));
             }
@@ -256,4 +257,8 @@ impl Issuer {
             }
         }
     }
+}
+
+fn missing(sentence: String) -> Error {
+    Error::Document(DocumentError::missing(sentence))
 }

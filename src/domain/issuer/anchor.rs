@@ -36,7 +36,7 @@ impl Issuer {
         let work = self.runtime.spawn(async move { issuer.replace_anchor(&name).await });
         match tokio::time::timeout(deadline, work).await {
             Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(Error::NotSupported("an internal error stopped this; the log has it".into())),
+            Ok(Err(_)) => Err(Error::Internal),
             Err(_) => Err(Error::Deadline(deadline)),
         }
     }
