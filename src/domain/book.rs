@@ -9,6 +9,7 @@ mod roles;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
+use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 
 use super::anchor::Anchor;
@@ -72,7 +73,7 @@ pub struct Book {
     numbers: HashMap<RoleName, u32>,
     names: HashMap<u32, RoleName>,
     anchors: BTreeMap<AnchorName, AnchorEntry>,
-    leases: HashMap<Serial, Lease>,
+    leases: FxHashMap<Serial, Lease>,
     ids: HashMap<LeaseId, Serial>,
     by_role: HashMap<RoleName, BTreeSet<Serial>>,
     /// The lease that openers of a scope get.
@@ -88,6 +89,8 @@ pub struct Book {
     rotations: HashMap<RoleName, Rotation>,
     next_serial: u64,
     serial_limit: u64,
+    /// Grows with every change that could make another lease the right one for some opener.
+    state: u64,
 }
 
 impl Book {
@@ -103,7 +106,7 @@ impl Book {
                 .into_iter()
                 .map(|anchor| (anchor.name.clone(), AnchorEntry { anchor, origin: Origin::Mount }))
                 .collect(),
-            leases: HashMap::new(),
+            leases: FxHashMap::default(),
             ids: HashMap::new(),
             by_role: HashMap::new(),
             current: HashMap::new(),
@@ -115,6 +118,7 @@ impl Book {
             rotations: contents.rotations,
             next_serial: contents.next_serial,
             serial_limit: contents.next_serial + SERIAL_STEP,
+            state: 0,
         };
         for (name, stored) in contents.roles {
             let number = book.number(&name);
@@ -126,6 +130,11 @@ impl Book {
             book.adopt(record, linger, now);
         }
         book
+    }
+
+    /// Whatever was confirmed has to be looked at again.
+    fn changed(&mut self) {
+        self.state += 1;
     }
 
     /// The next serial.

@@ -20,7 +20,7 @@ use super::anchor::Anchor;
 use super::book::{Book, Claim, Landing, Published};
 use super::error::{Ended, Error};
 use super::event::{Event, Observer};
-use super::lease::{AfterClose, LeaseRecord, Opener, Scope, Serial, later};
+use super::lease::{AfterClose, Lease, LeaseRecord, Opener, Scope, Serial, later};
 use super::ledger::{Entry, Ledger};
 use super::name::RoleName;
 use super::owner::{CredentialType, Owner};
@@ -140,12 +140,29 @@ impl Issuer {
         }
         drop(book);
         if first {
-            self.note_linger(serial, now);
-            if let Some(at) = renew_at {
-                self.arm(at);
-            }
+            self.held_again(serial, renew_at, now);
         }
         Some(serial)
+    }
+
+    /// The fastest way: see [`Book::reopen`].
+    pub fn reopen(&self, serial: Serial, role: u32) -> bool {
+        let now = self.now();
+        let mut book = self.book.lock();
+        let Some(first) = book.reopen(serial, role, now) else { return false };
+        if first {
+            let renew_at = book.lease(serial).and_then(Lease::renew_at);
+            drop(book);
+            self.held_again(serial, renew_at, now);
+        }
+        true
+    }
+
+    fn held_again(&self, serial: Serial, renew_at: Option<Timestamp>, now: Timestamp) {
+        self.note_linger(serial, now);
+        if let Some(at) = renew_at {
+            self.arm(at);
+        }
     }
 
     /// Holds a lease of `scope`, making one if needed.

@@ -169,6 +169,8 @@ pub struct Lease {
     pub ended: Option<Ended>,
     /// How it will have ended when `expires_at` comes.
     pub ends_as: Ended,
+    /// The state of the book, and the role number, for which it was found to be what an opener gets.
+    pub(super) confirmed: Option<(u64, u32)>,
 }
 
 /// Whether a token has enough life for an opener (DESIGN 5).
@@ -207,6 +209,7 @@ impl Lease {
             superseded_at: None,
             ended: None,
             ends_as: Ended::Expired,
+            confirmed: None,
         };
         lease.expires_at = lease.lingering_end(now);
         lease

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use zeroize::Zeroizing;
+use rustc_hash::FxHashMap;
 
-use super::doors::{self, Lengths};
+use super::doors::{self, Lengths, Secret};
 use super::ino::{Door, Ino, Node};
 use super::opens::Open;
 use super::{Caller, Errno, Opened, Reply, Result, Vfs};
@@ -26,7 +26,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// What is known of door nodes. Taken for moments, never together with the book.
 #[derive(Default)]
-pub(super) struct DoorTable(Mutex<Doors>);
+pub(super) struct DoorTable(Mutex<Doors>, Mutex<FxHashMap<Ino, Arc<Secret>>>);
 
 #[derive(Default)]
 struct Doors {
@@ -77,6 +77,22 @@ impl DoorTable {
 
     pub(super) fn is_known(&self, node: Ino) -> bool {
         self.0.lock().known.contains_key(&node)
+    }
+
+    /// Bytes of a node that was opened before.
+    fn bytes(&self, node: Ino) -> Option<Arc<Secret>> {
+        self.1.lock().get(&node).cloned()
+    }
+
+    /// Keeps the bytes of a current node: the next opens need not make them again.
+    fn keep_bytes(&self, node: Ino, bytes: &Arc<Secret>) {
+        self.1.lock().insert(node, bytes.clone());
+    }
+
+    /// A lease has ended: its bytes go.
+    pub(super) fn drop_bytes(&self, lease: Serial) {
+        let of = |node: &Ino| matches!(Node::from_ino(*node), Some(Node::SharedDoor { serial, .. }) if serial == lease);
+        self.1.lock().retain(|node, _| !of(node));
     }
 
     fn is_portal(&self, node: Ino) -> bool {
@@ -150,6 +166,11 @@ impl Vfs {
             Node::OpenDoor { role, door, serial } => (role, door, serial, true),
             _ => return Reply::Now(Err(Errno(libc::ENOENT))),
         };
+        if flags & (libc::O_ACCMODE | libc::O_TRUNC) == libc::O_RDONLY
+            && let Some(opened) = self.reopen(node.ino(), number, serial)
+        {
+            return Reply::Now(Ok(opened));
+        }
         let name = self.issuer.book().name_of(number).cloned();
         let Some(name) = name else { return Reply::Now(Err(Errno(libc::ENOENT))) };
         let path = format!("creds/{name}/{}", door.name());
@@ -178,6 +199,17 @@ impl Vfs {
         }
     }
 
+    /// The hit: this node was found to be current before, and nothing has changed since.
+    fn reopen(&self, node: Ino, number: u32, serial: Serial) -> Option<Opened> {
+        let bytes = self.doors.bytes(node)?;
+        if !self.issuer.reopen(serial, number) {
+            return None;
+        }
+        self.counters.opened();
+        let handle = self.opens.add(node, Open::Door { lease: serial, bytes });
+        Some(Opened { handle, direct: false, keep_cache: true, no_flush: true })
+    }
+
     fn open_shared(&self, knock: Knock, nonblock: bool) -> Reply<Opened> {
         if self.doors.is_portal(knock.node) {
             return self.open_portal(knock, nonblock);
@@ -194,7 +226,7 @@ impl Vfs {
             return self.open_superseded(knock, nonblock);
         }
         match self.issuer.open_now(&knock.scope, &knock.name, knock.caller.opener()) {
-            Some(lease) if lease == knock.serial => Reply::Now(self.hand_out(&knock, lease, false)),
+            Some(lease) if lease == knock.serial => Reply::Now(self.hand_out_current(&knock, lease)),
             Some(lease) => {
                 self.issuer.give_back(lease);
                 self.open_superseded(knock, nonblock)
@@ -219,7 +251,7 @@ impl Vfs {
         if !self.doors.announced_well(knock.number, knock.serial) {
             self.rewrite(&knock, lease).await;
         }
-        self.hand_out(&knock, lease, false)
+        self.hand_out_current(&knock, lease)
     }
 
     /// A shared node that the path does not mean any more.
@@ -320,9 +352,18 @@ impl Vfs {
         }
     }
 
-    fn bytes_of(&self, knock: &Knock, lease: Serial) -> Option<Arc<Zeroizing<Vec<u8>>>> {
+    fn bytes_of(&self, knock: &Knock, lease: Serial) -> Option<Arc<Secret>> {
         let book = self.issuer.book();
         doors::render(knock.door, &knock.name, &book.lease(lease)?.record).map(Arc::new)
+    }
+
+    /// The current lease of a node is held; the next opens of the node need not find that out again.
+    fn hand_out_current(&self, knock: &Knock, lease: Serial) -> Result<Opened> {
+        if let Some(bytes) = self.bytes_of(knock, lease) {
+            self.doors.keep_bytes(knock.node, &bytes);
+            self.issuer.book().confirm(lease, knock.number);
+        }
+        self.hand_out(knock, lease, false)
     }
 
     /// The lease is held: give out a handle for it.

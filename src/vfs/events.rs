@@ -90,6 +90,7 @@ impl Vfs {
 
     /// Its handles fail from now on: no page of it may be read.
     fn ended(&self, lease: &LeaseRecord) {
+        self.doors.drop_bytes(lease.serial);
         let superseded = self.issuer.book().lease(lease.serial).is_some_and(|lease| lease.superseded_at.is_some());
         for (name, role) in self.readers_of(lease) {
             if !superseded {

@@ -2,10 +2,10 @@
 //!
 //! A handle number never repeats, also over restarts: it starts at a fresh serial times 2^28.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 
 use super::doors::Secret;
 use super::ino::Ino;
@@ -76,13 +76,13 @@ pub struct Opens {
 
 struct Table {
     next: u64,
-    open: HashMap<u64, (Ino, Open)>,
+    open: FxHashMap<u64, (Ino, Open)>,
 }
 
 impl Opens {
     /// Numbers begin at `base`, a serial that nobody else uses.
     pub fn new(base: Serial) -> Self {
-        Self { handles: Mutex::new(Table { next: base.0 << 28 | 1, open: HashMap::new() }) }
+        Self { handles: Mutex::new(Table { next: base.0 << 28 | 1, open: FxHashMap::default() }) }
     }
 
     /// Adds an open file of `node`.

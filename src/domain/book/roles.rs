@@ -87,6 +87,7 @@ impl Book {
 
     /// Puts anchors into force; those of the mount that are not among them go.
     pub fn set_anchors(&mut self, anchors: Vec<Anchor>, origin: Origin) {
+        self.changed();
         self.anchors.retain(|_, entry| entry.origin != origin);
         for anchor in anchors {
             self.anchors.insert(anchor.name.clone(), AnchorEntry { anchor, origin });
@@ -95,12 +96,14 @@ impl Book {
 
     /// Puts one anchor into force.
     pub fn put_anchor(&mut self, anchor: Anchor, origin: Origin) {
+        self.changed();
         self.anchors.insert(anchor.name.clone(), AnchorEntry { anchor, origin });
     }
 
     /// Puts a role into force. Never touches a token: those already issued stay in use if owner, type and anchor are
     /// the same; else they live on for their holders only.
     pub fn write_role(&mut self, name: &RoleName, role: Role, origin: Origin, now: Timestamp) -> Write {
+        self.changed();
         let number = self.number(name);
         let former = self.roles.get(name).map(|entry| entry.role.clone());
         let existed = former.is_some();
@@ -122,6 +125,7 @@ impl Book {
 
     /// Takes a role out of force. What it issued waits in a grave until `until`.
     pub fn remove_role(&mut self, name: &RoleName, until: Timestamp) -> Option<RoleEntry> {
+        self.changed();
         let entry = self.roles.remove(name)?;
         let serials = self.serials_of(name).collect();
         self.graves.push(Grave { name: name.clone(), role: entry.role.clone(), serials, until });
@@ -130,6 +134,7 @@ impl Book {
 
     /// Gives a role another name; its leases come along. Returns their serials.
     pub fn rename_role(&mut self, from: &RoleName, to: &RoleName, now: Timestamp) -> Vec<Serial> {
+        self.changed();
         let Some(entry) = self.roles.remove(from) else { return Vec::new() };
         if self.roles.contains_key(to) {
             self.detach(to, now);
