@@ -43,6 +43,8 @@ const MADE: &str = "PlAnTeD1made00.atlasv1.made0123456789made0123456789made01234
 #[tokio::test]
 async fn no_token_in_any_output() {
     let log = Log::default();
+    // What reqwest and rustls write goes the same way, as it does in the daemon.
+    tracing_log::LogTracer::init().unwrap();
     let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     // Echoes the whole request, Authorization included, and a fresh token, in body and headers.
