@@ -94,6 +94,20 @@ async fn too_slow() {
 }
 
 #[tokio::test]
+async fn what_comes_late_to_a_create_is_read_nevertheless() {
+    let taken = r#"{"errors":["Description has already been taken"]}"#;
+    for (status, body) in [(201, ISSUED), (422, taken)] {
+        let text = wire::answer(status, "", body);
+        let server = Server::start(move |_, _| Reply::Slow(Duration::from_millis(150), text.clone())).await;
+        let client = hasty(Duration::from_millis(50));
+        match client.create(&access(&server.origin), &user_order()).await {
+            Ok(issued) => assert_eq!((status, issued.id.0.as_str()), (201, "at-new")),
+            Err(error) => assert_is(&error, ApiErrorKind::DescriptionTaken, Effect::None),
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_status_counts_though_the_body_never_comes() {
     let text = "HTTP/1.1 404 Not Found\r\ncontent-length: 500\r\n\r\n{";
     let server = Server::start(move |_, _| Reply::Stall(text.into())).await;

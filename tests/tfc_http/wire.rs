@@ -1,7 +1,7 @@
 //! A server that answers with exactly the bytes it is told to, and remembers what it was sent.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -13,6 +13,8 @@ pub(crate) enum Reply {
     Bytes(String),
     /// These bytes, then the end.
     Cut(String),
+    /// The head of an answer after a while, its body after another one.
+    Slow(Duration, String),
     /// The end, without an answer.
     Close,
     /// Nothing, for ever.
@@ -103,6 +105,13 @@ pub(crate) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
             Reply::Bytes(text) => {
                 if stream.write_all(text.as_bytes()).await.is_err() {
                     return;
+                }
+            }
+            Reply::Slow(pause, text) => {
+                let (head, body) = text.split_at(text.find("\r\n\r\n").unwrap() + 4);
+                for part in [head, body] {
+                    tokio::time::sleep(pause).await;
+                    let _ = stream.write_all(part.as_bytes()).await;
                 }
             }
             Reply::Cut(text) => {

@@ -40,6 +40,13 @@ pub(super) struct Call<'a> {
     pub(super) patience: Duration,
 }
 
+impl Call<'_> {
+    /// When the last byte of an answer must be here.
+    fn end(&self) -> Instant {
+        self.deadline + self.patience
+    }
+}
+
 /// The methods we use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verb {
@@ -154,7 +161,7 @@ impl Caller {
         let origin = call.access.address.origin();
         let request = request(call)?;
         let start = Instant::now();
-        let sent = tokio::time::timeout_at(call.deadline + call.patience, self.http.client.execute(request)).await;
+        let sent = tokio::time::timeout_at(call.end(), self.http.client.execute(request)).await;
         let result = match sent {
             Ok(Ok(response)) => self.judge(call, lane, response, start).await,
             Ok(Err(error)) => {
@@ -204,7 +211,7 @@ impl Caller {
             return Err(Miss::from(describe::foreign_page(status.as_u16())).with_id(request_id));
         }
         if status.is_success() {
-            return match answer::read_all(response, call.deadline + call.patience).await {
+            return match answer::read_all(response, call.end()).await {
                 Ok(body) => Ok(Answer { status: status.as_u16(), body, request_id }),
                 Err(answer::Broken::Late) => Err(timed_out(call, "the answer came only in part").with_id(request_id)),
                 Err(answer::Broken::TooLong) => {
@@ -216,7 +223,7 @@ impl Caller {
             };
         }
         if status == StatusCode::NOT_FOUND && call.may_be_absent {
-            let body = answer::read_some(response, call.deadline).await;
+            let body = answer::read_some(response, call.end()).await;
             return Ok(Answer { status: status.as_u16(), body, request_id });
         }
         if status == StatusCode::TOO_MANY_REQUESTS {
@@ -229,7 +236,7 @@ impl Caller {
         let mut described = if status.is_redirection() {
             describe::redirect(status.as_u16(), text(&headers, LOCATION), &secrets, changes)
         } else {
-            let body = answer::read_some(response, call.deadline).await;
+            let body = answer::read_some(response, call.end()).await;
             describe::status(status.as_u16(), &body, &secrets, changes)
         };
         if let Failure::Trouble { pause } = &mut described.failure {
