@@ -339,7 +339,8 @@ impl Vfs {
     pub fn forget(&self, ino: Ino, count: u64) {
         match Node::from_ino(ino) {
             Some(Node::SharedDoor { serial, .. }) => {
-                if self.doors.forgotten(ino, count) {
+                let unknown = self.doors.forgotten(ino, count);
+                if unknown {
                     self.issuer.book().forget_prospect(serial);
                 }
             }

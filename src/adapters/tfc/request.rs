@@ -1,8 +1,7 @@
 //! One call: waits for the rate limit, sends, repeats where [`super::retry`] allows it, all before one deadline.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use jiff::Timestamp;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Request, Response, StatusCode};
 use tokio::time::Instant;
@@ -17,6 +16,7 @@ use super::limiter::{Lane, Limiter};
 use super::redact;
 use super::retry::{self, Failure, Repeat};
 use super::settings::{TfcError, TfcSettings};
+use crate::adapters::clock;
 use crate::domain::anchor::Access;
 use crate::domain::ports::{ApiError, ApiErrorKind, Effect};
 
@@ -120,7 +120,7 @@ impl Caller {
 
     fn note_failure(&self, access: &Access, error: &ApiError) {
         let request = error.request_id.as_ref().map(|id| format!(" (request {id})")).unwrap_or_default();
-        self.observed.failed(access.address.origin(), format!("{error}{request}"), Timestamp::now());
+        self.observed.failed(access.address.origin(), format!("{error}{request}"), clock::wall());
     }
 
     async fn attempts(&self, call: &Call<'_>) -> Result<Answer, ApiError> {
@@ -202,9 +202,9 @@ impl Caller {
         let signs = signs(&headers, secrets[0]);
         lane.learn(signs.rate_limit.unwrap_or(0));
         // Counted from the server's own clock where it tells, so that a wrong one here does no harm.
-        let server_now = signs.date.unwrap_or_else(SystemTime::now);
+        let server_now = signs.date.unwrap_or_else(clock::system_time);
         let retry_after = text(&headers, RETRY_AFTER).and_then(|t| retry::parse_retry_after(t, server_now));
-        self.observed.answered(call.access.address.origin(), signs, Timestamp::now(), start.elapsed());
+        self.observed.answered(call.access.address.origin(), signs, clock::wall(), start.elapsed());
 
         let gone = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
         if call.method == Verb::Delete && (status.is_success() || gone) && is_foreign_page(&headers) {
