@@ -64,8 +64,10 @@ pub struct Issuer {
     pending: Mutex<revoke::Queue>,
     /// Leases whose lingering end the ledger does not have yet. Taken for moments, never together with `book`.
     unnoted: Mutex<Vec<Serial>>,
-    /// Serializes writes of roles and anchors, so that check and commit are one.
+    /// Serializes commits of roles and anchors, so that check and commit are one. Never held over an upstream call.
     admin: tokio::sync::Mutex<()>,
+    /// Serializes changes of anchors, upstream calls included. Taken before `admin`.
+    anchors: tokio::sync::Mutex<()>,
     pub(super) wake: Notify,
     /// When the keeper will look next, in milliseconds of Unix time.
     armed: AtomicI64,
@@ -93,6 +95,7 @@ impl Issuer {
             pending: Mutex::default(),
             unnoted: Mutex::default(),
             admin: tokio::sync::Mutex::default(),
+            anchors: tokio::sync::Mutex::default(),
             wake: Notify::new(),
             armed: AtomicI64::new(0),
         });
@@ -457,6 +460,21 @@ impl Issuer {
             self.unnoted.lock().extend(serials);
         }
         result
+    }
+
+    /// The next serial; the keeper reserves more when few are left.
+    ///
+    /// # Errors
+    /// All reserved ones are used and the ledger could not reserve more.
+    pub fn take_serial(&self) -> Result<Serial, Error> {
+        let (serial, few) = {
+            let mut book = self.book.lock();
+            (book.take_serial(), book.wants_serials().is_some())
+        };
+        if few {
+            self.wake.notify_one();
+        }
+        serial
     }
 
     /// Reserves serials if few are left.

@@ -131,7 +131,7 @@ impl Vfs {
             None => return no_entry(),
         };
         if share == Share::Open {
-            let serial = self.issuer.book().take_serial().map_err(|error| super::errno(&error))?;
+            let serial = self.issuer.take_serial().map_err(|error| super::errno(&error))?;
             let node = Node::OpenDoor { role, door, serial };
             let mut attr = self.attr(node)?;
             // The kernel's node id must differ from st_ino: GETATTR gives the constant one (fuse-nodes 9).

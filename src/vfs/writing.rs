@@ -294,8 +294,12 @@ impl Vfs {
                 return Reply::Now(Ok(()));
             }
         }
-        let me = self.me();
-        Reply::later(async move { me.commit(caller, draft).await })
+        let (me, path) = (self.me(), draft.lock().target.path());
+        Reply::later(async move {
+            let deadline = me.settings.open_deadline;
+            let work = me.clone().commit(caller, draft);
+            me.bounded(caller, &path, deadline, work).await
+        })
     }
 
     /// RELEASE: the last copy is gone. Rule 6; and a lease loses a handle. Answers at once.
@@ -319,6 +323,25 @@ impl Vfs {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Answers a change within `deadline`. Half a change would be worse than a late one, so it goes on beyond that.
+    async fn bounded(
+        &self,
+        caller: Caller,
+        path: &str,
+        deadline: std::time::Duration,
+        work: impl Future<Output = Result<()>> + Send + 'static,
+    ) -> Result<()> {
+        let (done, result) = tokio::sync::oneshot::channel();
+        self.issuer.spawn(async move {
+            let _ = done.send(work.await);
+        });
+        match tokio::time::timeout(deadline, result).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(self.fail(caller, path, &Error::Internal)),
+            Err(_) => Err(self.fail(caller, path, &Error::Deadline(deadline))),
         }
     }
 
@@ -390,7 +413,8 @@ impl Vfs {
             {
                 let me = self.me();
                 Reply::later(async move {
-                    me.set_access(caller, role, set).await?;
+                    let work = me.clone().set_access(caller, role, set);
+                    me.bounded(caller, "creds", me.settings.deadline, work).await?;
                     me.attr(node)
                 })
             }
@@ -409,7 +433,7 @@ impl Vfs {
         }
     }
 
-    async fn set_access(&self, caller: Caller, number: u32, set: SetAttr) -> Result<()> {
+    async fn set_access(self: Arc<Self>, caller: Caller, number: u32, set: SetAttr) -> Result<()> {
         let name = self.role_name(number)?;
         let path = format!("creds/{name}");
         let role = self.issuer.book().find_role(&name).map(|entry| entry.role.clone());
@@ -440,11 +464,15 @@ impl Vfs {
                     return Reply::Now(Ok(()));
                 }
                 Reply::later(async move {
-                    let removed = me.issuer.remove_role(&role).await;
-                    removed.map_err(|error| me.fail(caller, &format!("roles/{role}"), &error))?;
-                    // A later close of a file that is gone must not bring it back.
-                    drafts.iter().for_each(|draft| draft.lock().void = true);
-                    Ok(())
+                    let (path, issuer) = (format!("roles/{role}"), me.clone());
+                    let work = async move {
+                        let removed = issuer.issuer.remove_role(&role).await;
+                        removed.map_err(|error| issuer.fail(caller, &format!("roles/{role}"), &error))?;
+                        // A later close of a file that is gone must not bring it back.
+                        drafts.iter().for_each(|draft| draft.lock().void = true);
+                        Ok(())
+                    };
+                    me.bounded(caller, &path, me.settings.deadline, work).await
                 })
             }
             Some(Node::LeaseDir(_)) => Reply::later(async move {
@@ -494,20 +522,28 @@ impl Vfs {
                 Reply::Now(Ok(()))
             }
             (Some(serial), Some(name)) => Reply::later(async move {
-                let bytes = me.drafts.bytes(serial).unwrap_or_default();
-                let committed = me.commit_role(&name, &bytes).await;
-                committed.map_err(|error| me.fail(caller, &path, &error))?;
-                me.drafts.remove(serial);
-                Ok(())
+                let (vfs, shown) = (me.clone(), path.clone());
+                let work = async move {
+                    let bytes = vfs.drafts.bytes(serial).unwrap_or_default();
+                    let committed = vfs.commit_role(&name, &bytes).await;
+                    committed.map_err(|error| vfs.fail(caller, &shown, &error))?;
+                    vfs.drafts.remove(serial);
+                    Ok(())
+                };
+                me.bounded(caller, &path, me.settings.open_deadline, work).await
             }),
             (None, target) => {
                 let Ok(role) = old.parse::<RoleName>() else { return Reply::Now(Err(Errno(libc::ENOENT))) };
                 Reply::later(async move {
-                    let moved = match target {
-                        Some(name) => me.issuer.rename_role(&role, &name).await,
-                        None => me.set_aside(&role, &new).await,
+                    let (vfs, shown) = (me.clone(), path.clone());
+                    let work = async move {
+                        let moved = match target {
+                            Some(name) => vfs.issuer.rename_role(&role, &name).await,
+                            None => vfs.set_aside(&role, &new).await,
+                        };
+                        moved.map_err(|error| vfs.fail(caller, &shown, &error))
                     };
-                    moved.map_err(|error| me.fail(caller, &path, &error))
+                    me.bounded(caller, &path, me.settings.deadline, work).await
                 })
             }
         }

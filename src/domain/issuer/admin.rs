@@ -87,17 +87,19 @@ impl Issuer {
     /// # Errors
     /// A token that upstream refuses, an upstream that cannot be asked, an anchor that a role or the file needs.
     pub async fn write_config(&self, wanted: Vec<(AnchorName, Access)>) -> Result<(), Error> {
-        let _one_at_a_time = self.admin.lock().await;
+        let _one_at_a_time = self.anchors.lock().await;
         for (name, _) in &wanted {
             if self.book.lock().anchor(name).is_some_and(|entry| entry.origin == Origin::File) {
                 return Err(Error::OwnedByFile { what: format!("anchor \"{name}\"") });
             }
         }
-        let dropped = self.dropped_anchors(&wanted)?;
         let mut anchors = Vec::with_capacity(wanted.len());
         for (name, access) in wanted {
             anchors.push(self.verify_anchor(name, access).await?);
         }
+        // Roles may have been written meanwhile.
+        let _no_role_meanwhile = self.admin.lock().await;
+        let dropped = self.dropped_anchors(&anchors)?;
         let kept = anchors.iter().cloned().map(Entry::Anchor);
         self.ledger.write(kept.chain(dropped.into_iter().map(Entry::NoAnchor)).collect()).await?;
         self.book.lock().set_anchors(anchors, Origin::Mount);
@@ -117,11 +119,11 @@ impl Issuer {
     }
 
     /// Anchors of the mount that the new document does not name.
-    fn dropped_anchors(&self, wanted: &[(AnchorName, Access)]) -> Result<Vec<AnchorName>, Error> {
+    fn dropped_anchors(&self, wanted: &[Anchor]) -> Result<Vec<AnchorName>, Error> {
         let book = self.book.lock();
         let mut dropped = Vec::new();
         for (name, entry) in book.anchors() {
-            if entry.origin == Origin::File || wanted.iter().any(|(other, _)| other == name) {
+            if entry.origin == Origin::File || wanted.iter().any(|anchor| &anchor.name == name) {
                 continue;
             }
             if let Some((role, _)) = book.roles().find(|(_, entry)| &entry.role.anchor == name) {

@@ -42,7 +42,7 @@ impl Issuer {
     }
 
     async fn replace_anchor(self: &Arc<Self>, name: &AnchorName) -> Result<(), Error> {
-        let _one_at_a_time = self.admin.lock().await;
+        let _one_at_a_time = self.anchors.lock().await;
         let entry = self.book.lock().find_anchor(name)?.clone();
         let (former, now) = (entry.anchor, self.now());
         if entry.origin == Origin::File {
