@@ -40,7 +40,7 @@ pub enum Error {
         owner: Option<Owner>,
     },
     /// No answer within the deadline; the work goes on and helps the next open.
-    #[error("no answer within {0:?}; if the token arrives later, the next open gets it")]
+    #[error("no answer within {0:?}; what was asked for goes on, so try again in a moment")]
     Deadline(Duration),
     /// The caller asked not to wait, and a call would be needed.
     #[error("a call to upstream would be needed and O_NONBLOCK was given; open again without it")]
