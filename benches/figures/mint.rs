@@ -1,0 +1,128 @@
+//! The first open of a role: what tfcfs adds to a call upstream, and what the state directory adds to that.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::Outcome;
+use crate::daemon::{Daemon, Setup};
+use crate::fake::{Fake, FakeOptions};
+use crate::stats::{median, millis, timed};
+use crate::table::Table;
+
+const LATENCY: Duration = Duration::from_millis(50);
+const ROUNDS: usize = 41;
+/// The first opens make the connection.
+const WARM_UP: usize = 3;
+
+/// What tfcfs may add, in milliseconds.
+const OVERHEAD: f64 = 2.0;
+
+/// Measures it.
+pub fn measure(table: &mut Table) -> Outcome {
+    let fake = Fake::start(FakeOptions { rate: 0, base_latency: LATENCY, ..FakeOptions::default() });
+    let roles = 2 * (WARM_UP + ROUNDS);
+    let durable = Daemon::start(&Setup::new(&fake, "durable", roles))?;
+    let ephemeral = Daemon::start(&Setup { durable: false, ..Setup::new(&fake, "ephemeral", roles) })?;
+    let mut upstream = Upstream::connect(&fake)?;
+    let mut fresh = 0..roles;
+    let mut rounds = |daemons: [&Daemon; 2]| -> Outcome<[Vec<f64>; 3]> {
+        let mut times = [const { Vec::new() }; 3];
+        for round in 0..WARM_UP + ROUNDS {
+            let role = fresh.next().ok_or("too few roles")?;
+            let mut one = [upstream.call()?, 0.0, 0.0];
+            for (time, daemon) in one[1..].iter_mut().zip(daemons) {
+                *time = first_open(&daemon.token(role))?;
+            }
+            if round >= WARM_UP {
+                times.iter_mut().zip(one).for_each(|(times, time)| times.push(time));
+            }
+        }
+        Ok(times)
+    };
+
+    let [bare, kept, forgotten] = rounds([&durable, &ephemeral])?;
+    let over = |times: &[f64]| median(times) - median(&bare);
+    table.at_most("first open, 50 ms upstream: added, --ephemeral", over(&forgotten), OVERHEAD, " ms");
+    table.at_most("first open, 50 ms upstream: added, with state", over(&kept), OVERHEAD, " ms");
+
+    fake.set_base_latency(Duration::ZERO);
+    let [bare, kept, forgotten] = rounds([&durable, &ephemeral])?;
+    let all = [&bare, &forgotten, &kept].map(|times| median(times));
+    table.report(
+        "first open, 0 ms upstream: bare call / --ephemeral / state",
+        format!("{:.2}/{:.2}/{:.2} ms", all[0], all[1], all[2]),
+    );
+    table.report("two commits of the ledger", format!("{:.2} ms", all[2] - all[1]));
+    table.report("write of 4 KiB and fdatasync, same disk", format!("{:.2} ms", median(&syncs()?)));
+    Ok(())
+}
+
+/// Milliseconds until `open` returns.
+fn first_open(path: &Path) -> Outcome<f64> {
+    let (time, mut file) = timed(|| File::open(path))?;
+    file.read_to_end(&mut Vec::new())?;
+    Ok(millis(time))
+}
+
+/// A kept-alive connection to upstream.
+struct Upstream {
+    request: String,
+    connection: BufReader<TcpStream>,
+}
+
+impl Upstream {
+    fn connect(fake: &Fake) -> Outcome<Self> {
+        let stream = TcpStream::connect(fake.address())?;
+        stream.set_nodelay(true)?;
+        let (host, token) = (fake.address(), fake.anchor_user_token());
+        let request =
+            format!("GET /api/v2/account/details HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n");
+        Ok(Self { request, connection: BufReader::new(stream) })
+    }
+
+    /// One call; its milliseconds.
+    fn call(&mut self) -> Outcome<f64> {
+        let (time, ()) = timed(|| self.exchange())?;
+        Ok(millis(time))
+    }
+
+    fn exchange(&mut self) -> Outcome {
+        self.connection.get_mut().write_all(self.request.as_bytes())?;
+        let (mut length, mut line) = (0, String::new());
+        loop {
+            line.clear();
+            self.connection.read_line(&mut line)?;
+            let header = line.trim_end().to_ascii_lowercase();
+            if let Some(value) = header.strip_prefix("content-length:") {
+                length = value.trim().parse()?;
+            } else if header.is_empty() {
+                break;
+            }
+        }
+        self.connection.read_exact(&mut vec![0; length])?;
+        match length {
+            0 => Err("no answer of known length".into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Milliseconds of what a commit cannot do without.
+fn syncs() -> Outcome<Vec<f64>> {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("figures/sync");
+    let mut file = File::create(&path)?;
+    let times: Result<Vec<f64>, std::io::Error> = (0..ROUNDS)
+        .map(|_| {
+            let write = || {
+                file.write_all(&[1; 4096])?;
+                file.sync_data()
+            };
+            timed(write).map(|(time, ())| millis(time))
+        })
+        .collect();
+    std::fs::remove_file(path)?;
+    Ok(times?)
+}
