@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -27,15 +28,14 @@ pub fn measure(table: &mut Table) -> Outcome {
     let durable = Daemon::start(&Setup::new(&fake, "durable", roles))?;
     let ephemeral = Daemon::start(&Setup { durable: false, ..Setup::new(&fake, "ephemeral", roles) })?;
     let mut upstream = Upstream::connect(&fake)?;
+    let disk = Disk::open()?;
     let mut fresh = 0..roles;
-    let mut rounds = |daemons: [&Daemon; 2]| -> Outcome<[Vec<f64>; 3]> {
-        let mut times = [const { Vec::new() }; 3];
+    let mut rounds = |daemons: [&Daemon; 2]| -> Outcome<[Vec<f64>; 4]> {
+        let mut times = [const { Vec::new() }; 4];
         for round in 0..WARM_UP + ROUNDS {
             let role = fresh.next().ok_or("too few roles")?;
-            let mut one = [upstream.call()?, 0.0, 0.0];
-            for (time, daemon) in one[1..].iter_mut().zip(daemons) {
-                *time = first_open(&daemon.token(role))?;
-            }
+            let [durable, ephemeral] = daemons.map(|daemon| first_open(&daemon.token(role)));
+            let one = [upstream.call()?, durable?, ephemeral?, disk.commit_twice()?];
             if round >= WARM_UP {
                 times.iter_mut().zip(one).for_each(|(times, time)| times.push(time));
             }
@@ -43,20 +43,22 @@ pub fn measure(table: &mut Table) -> Outcome {
         Ok(times)
     };
 
-    let [bare, kept, forgotten] = rounds([&durable, &ephemeral])?;
+    let [bare, kept, forgotten, disk] = rounds([&durable, &ephemeral])?;
     let over = |times: &[f64]| median(times) - median(&bare);
     table.at_most("first open, 50 ms upstream: added, --ephemeral", over(&forgotten), OVERHEAD, " ms");
     table.at_most("first open, 50 ms upstream: added, with state", over(&kept), OVERHEAD, " ms");
+    let disk = median(&disk);
+    table.report("the same disk: two writes of 32 KiB, synced, 50 ms apart", format!("{disk:.2} ms"));
+    table.at_most("first open, 50 ms upstream: added, state, without disk", over(&kept) - disk, OVERHEAD, " ms");
 
     fake.set_base_latency(Duration::ZERO);
-    let [bare, kept, forgotten] = rounds([&durable, &ephemeral])?;
+    let [bare, kept, forgotten, _] = rounds([&durable, &ephemeral])?;
     let all = [&bare, &forgotten, &kept].map(|times| median(times));
     table.report(
         "first open, 0 ms upstream: bare call / --ephemeral / state",
         format!("{:.2}/{:.2}/{:.2} ms", all[0], all[1], all[2]),
     );
     table.report("two commits of the ledger", format!("{:.2} ms", all[2] - all[1]));
-    table.report("write of 4 KiB and fdatasync, same disk", format!("{:.2} ms", median(&syncs()?)));
     Ok(())
 }
 
@@ -110,19 +112,33 @@ impl Upstream {
     }
 }
 
-/// Milliseconds of what a commit cannot do without.
-fn syncs() -> Outcome<Vec<f64>> {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("figures/sync");
-    let mut file = File::create(&path)?;
-    let times: Result<Vec<f64>, std::io::Error> = (0..ROUNDS)
-        .map(|_| {
-            let write = || {
-                file.write_all(&[1; 4096])?;
-                file.sync_data()
-            };
-            timed(write).map(|(time, ())| millis(time))
-        })
-        .collect();
-    std::fs::remove_file(path)?;
-    Ok(times?)
+/// The disk under the state directory, with what a token cannot do without: an intent and an answer, each durable.
+struct Disk {
+    file: File,
+}
+
+impl Disk {
+    /// Bytes that redb writes for one commit.
+    const COMMIT: usize = 32 << 10;
+
+    fn open() -> Outcome<Self> {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("figures/disk");
+        let disk = Self { file: File::create(&path)? };
+        std::fs::remove_file(path)?;
+        disk.commit()?;
+        Ok(disk)
+    }
+
+    fn commit(&self) -> std::io::Result<()> {
+        self.file.write_all_at(&[1; Self::COMMIT], 0)?;
+        self.file.sync_data()
+    }
+
+    /// Milliseconds of both, with upstream's latency between them.
+    fn commit_twice(&self) -> Outcome<f64> {
+        let (intent, ()) = timed(|| self.commit())?;
+        std::thread::sleep(LATENCY);
+        let (answer, ()) = timed(|| self.commit())?;
+        Ok(millis(intent + answer))
+    }
 }
