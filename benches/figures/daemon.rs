@@ -15,6 +15,17 @@ use crate::fake::Fake;
 /// On a disk, not in memory: state is synced there.
 const PLACE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/figures");
 
+/// Where a daemon keeps its state.
+#[derive(Clone, Copy)]
+pub enum State {
+    /// On the disk of the build directory.
+    Disk,
+    /// In a file system in memory, which tells the program's part from the disk's.
+    Tmpfs,
+    /// Nowhere.
+    Ephemeral,
+}
+
 /// How to start one.
 pub struct Setup<'a> {
     /// Upstream.
@@ -27,8 +38,8 @@ pub struct Setup<'a> {
     pub roles: usize,
     /// Lines in each of them, beside the owner.
     pub role: &'a str,
-    /// With a state directory.
-    pub durable: bool,
+    /// Its state.
+    pub state: State,
     /// Log level.
     pub log: &'a str,
 }
@@ -36,7 +47,7 @@ pub struct Setup<'a> {
 impl<'a> Setup<'a> {
     /// Roles with nothing special, state on disk, a rate that never slows anything down.
     pub fn new(fake: &'a Fake, name: &'a str, roles: usize) -> Self {
-        Self { fake, name, settings: "rate = 10000", roles, role: "", durable: true, log: "warn" }
+        Self { fake, name, settings: "rate = 10000", roles, role: "", state: State::Disk, log: "warn" }
     }
 }
 
@@ -45,6 +56,8 @@ pub struct Daemon {
     mount_point: PathBuf,
     log: PathBuf,
     child: Child,
+    /// Removed with the daemon.
+    _in_memory: Option<tempfile::TempDir>,
 }
 
 impl Daemon {
@@ -59,13 +72,14 @@ impl Daemon {
         let log = place.join("log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_tfcfs"));
         command.arg("mount").arg(&mount_point).arg("--config").arg(&settings).args(["--log-level", setup.log]);
-        if setup.durable {
-            command.arg("--state").arg(place.join("state"));
-        } else {
-            command.arg("--ephemeral");
-        }
+        let mut in_memory = None;
+        match setup.state {
+            State::Disk => command.arg("--state").arg(place.join("state")),
+            State::Tmpfs => command.arg("--state").arg(in_memory.insert(tempfile::tempdir_in("/dev/shm")?).path()),
+            State::Ephemeral => command.arg("--ephemeral"),
+        };
         let child = command.stdin(Stdio::null()).stderr(fs::File::create(&log)?).spawn()?;
-        let daemon = Self { mount_point, log, child };
+        let daemon = Self { mount_point, log, child, _in_memory: in_memory };
         wait_for_mount(&daemon.mount_point.join("status"))
             .map_err(|error| format!("{error}; its log: {}", fs::read_to_string(&daemon.log).unwrap_or_default()))?;
         Ok(daemon)

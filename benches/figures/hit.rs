@@ -22,6 +22,12 @@ const ROUNDS: usize = 15;
 const OF_CACHED: f64 = 1.15;
 const OF_DIRECT: f64 = 0.45;
 
+/// Longer than the time after which ends of leases are written.
+const WRITING: Duration = Duration::from_secs(6);
+
+/// Two commits of that time: 32 KiB each, rounded up.
+const WRITTEN: f64 = 20.0;
+
 /// Measures it.
 pub fn measure(table: &mut Table) -> Outcome {
     let fake = Fake::start(FakeOptions { rate: 0, ..FakeOptions::default() });
@@ -30,13 +36,14 @@ pub fn measure(table: &mut Table) -> Outcome {
     // Keeps the lease alive; it is made here.
     let mut held = File::open(daemon.token(0))?;
     held.read_to_end(&mut Vec::new())?;
-
     let paths = [daemon.token(0), cached.token(), direct.token()];
     let pids = [daemon.pid(), cached.pid(), direct.pid()];
     let all = sched_getaffinity(None)?;
     compare(table, "free", &paths)?;
+    writes(table, &daemon, held)?;
     let mut one = CpuSet::new();
     one.set((0..CpuSet::MAX_CPU).find(|cpu| all.is_set(*cpu)).unwrap_or(0));
+    let _held = File::open(daemon.token(0))?;
     for pid in pids {
         pin(pid, &one)?;
     }
@@ -44,6 +51,24 @@ pub fn measure(table: &mut Table) -> Outcome {
     let result = compare(table, "same core", &paths);
     sched_setaffinity(None, &all)?;
     result
+}
+
+/// A token that nobody holds between two hits changes its end with every close; that must not be a commit each time.
+fn writes(table: &mut Table, daemon: &Daemon, held: File) -> Outcome {
+    drop(held);
+    let io = || std::fs::read_to_string(format!("/proc/{}/io", daemon.pid()));
+    let written = |text: &str| -> Outcome<f64> {
+        let line = text.lines().find_map(|line| line.strip_prefix("write_bytes: ")).ok_or("no write_bytes")?;
+        Ok(line.parse()?)
+    };
+    let before = written(&io()?)?;
+    let start = Instant::now();
+    while start.elapsed() < WRITING {
+        hit(&daemon.token(0))?;
+    }
+    let rate = (written(&io()?)? - before) / 1024.0 / WRITING.as_secs_f64();
+    table.at_most("hits on a token that nobody holds: written to disk", rate, WRITTEN, " KiB/s");
+    Ok(())
 }
 
 /// Pins every thread of a process.

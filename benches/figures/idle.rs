@@ -12,9 +12,9 @@ use crate::table::Table;
 const ROLES: usize = 100;
 /// MB.
 const MEMORY: f64 = 25.0;
-/// By then the ends of what was just closed are in the ledger (5 s), and the timers of the last calls, all for nothing,
-/// have woken their thread (10 s).
-const SETTLE: Duration = Duration::from_secs(12);
+/// By then the ends of what was just closed are in the ledger (5 s), and the timers of the last calls and of the idle
+/// connection (20 s, looked at every 20 s) have fired for the last time.
+const SETTLE: Duration = Duration::from_secs(45);
 const IDLE: Duration = Duration::from_secs(10);
 
 /// Measures it.
