@@ -50,6 +50,14 @@ pub struct IssuerSettings {
     pub ephemeral: bool,
 }
 
+/// Leases whose lingering end is to be written, all in one commit.
+#[derive(Default)]
+struct Unnoted {
+    serials: Vec<Serial>,
+    /// When they are; `None` while there are none.
+    due: Option<Timestamp>,
+}
+
 /// Makes, hands out, renews and revokes tokens.
 pub struct Issuer {
     /// Taken for moments, by any thread; never held over an await, a port call or an observer call.
@@ -63,7 +71,7 @@ pub struct Issuer {
     /// Revocations under way. Taken for moments, never together with `book`.
     pending: Mutex<revoke::Queue>,
     /// Leases whose lingering end the ledger does not have yet. Taken for moments, never together with `book`.
-    unnoted: Mutex<Vec<Serial>>,
+    unnoted: Mutex<Unnoted>,
     /// Serializes commits of roles and anchors, so that check and commit are one. Never held over an upstream call.
     admin: tokio::sync::Mutex<()>,
     /// Serializes changes of anchors, upstream calls included. Taken before `admin`.
@@ -420,19 +428,25 @@ impl Issuer {
             return;
         }
         let mut unnoted = self.unnoted.lock();
-        if unnoted.last() == Some(&serial) {
+        if unnoted.serials.last() == Some(&serial) {
             return;
         }
-        let first = unnoted.is_empty();
-        unnoted.push(serial);
-        if unnoted.len() > 4096 {
-            unnoted.sort_unstable();
-            unnoted.dedup();
+        let first = unnoted.due.is_none();
+        let due = *unnoted.due.get_or_insert(later(now, LINGER_NOTE));
+        unnoted.serials.push(serial);
+        if unnoted.serials.len() > 4096 {
+            unnoted.serials.sort_unstable();
+            unnoted.serials.dedup();
         }
         drop(unnoted);
         if first {
-            self.arm(later(now, LINGER_NOTE));
+            self.arm(due);
         }
+    }
+
+    /// When the ends of lingering leases are to be written. Not at each close: that would be a commit for each `cat`.
+    pub(super) fn lingers_due(&self) -> Option<Timestamp> {
+        self.unnoted.lock().due
     }
 
     /// Writes the ends of lingering leases to the ledger.
@@ -440,7 +454,7 @@ impl Issuer {
     /// # Errors
     /// The store's; they are kept for the next time.
     pub(super) async fn write_lingers(&self) -> Result<(), StoreError> {
-        let mut serials = std::mem::take(&mut *self.unnoted.lock());
+        let Unnoted { mut serials, .. } = std::mem::take(&mut *self.unnoted.lock());
         serials.sort_unstable();
         serials.dedup();
         let entries: Vec<Entry> = {
@@ -457,7 +471,9 @@ impl Issuer {
         }
         let result = self.ledger.write(entries).await;
         if result.is_err() {
-            self.unnoted.lock().extend(serials);
+            let mut unnoted = self.unnoted.lock();
+            unnoted.serials.extend(serials);
+            unnoted.due.get_or_insert(later(self.now(), LINGER_NOTE));
         }
         result
     }

@@ -48,7 +48,10 @@ impl Issuer {
         }
         let ledger: Result<(), StoreError> = async {
             self.reserve_serials().await?;
-            self.write_lingers().await
+            match self.lingers_due() {
+                Some(at) if at <= now => self.write_lingers().await,
+                _ => Ok(()),
+            }
         }
         .await;
         let retry = ledger.err().map(|error| {
@@ -56,6 +59,6 @@ impl Issuer {
             later(now, LEDGER_RETRY)
         });
         let attempts = self.attempt_due();
-        [due.next, attempts, retry].into_iter().flatten().min()
+        [due.next, attempts, retry, self.lingers_due()].into_iter().flatten().min()
     }
 }

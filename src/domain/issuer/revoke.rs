@@ -421,7 +421,7 @@ impl Issuer {
             }
             (revoke, all)
         };
-        self.unnoted.lock().extend(all);
+        self.unnoted.lock().serials.extend(all);
         if !self.settings.ephemeral
             && let Err(error) = self.write_lingers().await
         {
