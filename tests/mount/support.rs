@@ -55,8 +55,12 @@ impl Site {
     pub fn file_anchor(&self) -> String {
         let token_file = self.beside("anchor");
         fs::write(&token_file, self.fake.anchor_user_token()).unwrap();
-        fs::set_permissions(&token_file, fs::Permissions::from_mode(0o600)).unwrap();
+        self.chmod("anchor", 0o600);
         format!("[anchors.default]\naddress = \"{}\"\ntoken_file = \"anchor\"\n", self.fake.url())
+    }
+
+    pub fn chmod(&self, name: &str, mode: u32) {
+        fs::set_permissions(self.beside(name), fs::Permissions::from_mode(mode)).unwrap();
     }
 
     /// What `config` needs.
@@ -194,6 +198,10 @@ impl Daemon {
         }
     }
 
+    pub fn lease_count(&self, role: &str) -> usize {
+        self.names(&format!("leases/{role}")).len()
+    }
+
     /// Runs a script of bash in the directory beside the mount; `$M` is the mount. Returns what it prints.
     pub fn sh(&self, script: &str) -> String {
         let output = self.try_sh(script);
@@ -237,7 +245,10 @@ impl Daemon {
 
     fn program(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
-        command.args(arguments).current_dir(self.dir.path()).env("M", self.at("").to_str().unwrap().trim_end_matches('/'));
+        command
+            .args(arguments)
+            .current_dir(self.dir.path())
+            .env("M", self.at("").to_str().unwrap().trim_end_matches('/'));
         command
     }
 }
