@@ -68,6 +68,10 @@ impl Vfs {
             Node::LeaseFile { serial, .. } => Target::Lease(serial),
             _ => return Err(self.refuse(caller, "", libc::EACCES, "this file is written by tfcfs only")),
         };
+        if let Target::Role(name) = &target {
+            // Here already: shells do not show what fails at the close.
+            self.issuer.may_change_role(name).map_err(|error| self.fail(caller, &target.path(), &error))?;
+        }
         let bytes = match (&target, flags & libc::O_TRUNC) {
             // What is there stays until it is overwritten: `>>` appends to the document in force.
             (Target::Role(_) | Target::Config, 0) => self.text(node)?.unwrap_or_default().into_bytes(),

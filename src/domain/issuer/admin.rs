@@ -75,7 +75,11 @@ impl Issuer {
         Ok(())
     }
 
-    fn may_change_role(&self, name: &RoleName) -> Result<(), Error> {
+    /// Whether the mount may write, rename or remove a role of this name.
+    ///
+    /// # Errors
+    /// It belongs to the configuration file.
+    pub fn may_change_role(&self, name: &RoleName) -> Result<(), Error> {
         match self.book.lock().role(name) {
             Some(entry) if entry.origin == Origin::File => Err(Error::OwnedByFile { what: format!("role \"{name}\"") }),
             _ => Ok(()),

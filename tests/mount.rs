@@ -1,0 +1,21 @@
+//! The real program on a real mount, against the fake upstream over HTTP. Needs `/dev/fuse`, root and the tools that
+//! `.ci/run` installs: a missing tool fails its test.
+
+#[allow(dead_code, reason = "the tests use a part of the fake")]
+#[path = "../examples/fake_tfc/mod.rs"]
+mod fake;
+
+mod mount {
+    pub mod support;
+
+    mod bad_config;
+    mod bind_mounts;
+    mod handles;
+    mod no_hang;
+    mod permissions;
+    mod readers;
+    mod settings_file;
+    mod start_stop;
+    mod versions;
+    mod writers;
+}

@@ -1,0 +1,230 @@
+//! A lease lives with the last copy of an open file, and a handle keeps its one token.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::support::{Daemon, Holder, errno_of, eventually, signal_of};
+
+/// Role "app" that revokes at the last close and may rotate at once.
+fn daemon() -> Daemon {
+    let daemon = Daemon::ready();
+    daemon.write("roles/app", &daemon.team_role("on_close = \"revoke\"\nmin_rotation_interval = \"1s\""));
+    daemon
+}
+
+fn is_held(daemon: &Daemon, handles: u32) -> bool {
+    let lease = daemon.lease("app");
+    lease.contains("state = \"held\"") && lease.contains(&format!("handles = {handles}\n"))
+}
+
+/// The holder says its token and then "closed" when it has done its part; the token must live until it says "gone".
+fn lives_until_gone(daemon: &Daemon, mut holder: Holder) {
+    let token = holder.line();
+    assert!(daemon.fake.is_live(&token) && is_held(daemon, 1), "{}", daemon.lease("app"));
+    holder.go();
+    assert_eq!(holder.line(), "closed");
+    assert!(is_held(daemon, 1), "{}", daemon.lease("app"));
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(daemon.fake.is_live(&token));
+    holder.go();
+    assert_eq!(holder.line(), "gone");
+    eventually("the last copy went", || !daemon.fake.is_live(&token));
+    assert!(daemon.lease("app").is_empty());
+}
+
+const START: &str = "f = os.open(t, os.O_RDONLY)\n\
+                     print(os.pread(f, 999, 0).decode(), flush=True); sys.stdin.readline()\n";
+
+fn python_keeps(close: &str, let_go: &str) {
+    let daemon = daemon();
+    let then = "\nprint('closed', flush=True); sys.stdin.readline()\n";
+    let script = format!("{START}{close}{then}{let_go}\nprint('gone', flush=True); sys.stdin.readline()");
+    let holder = daemon.python_holder(&script);
+    lives_until_gone(&daemon, holder);
+}
+
+#[test]
+fn a_dup_holds_it() {
+    python_keeps("g = os.dup(f); os.close(f)", "os.close(g)");
+}
+
+#[test]
+fn a_mapping_holds_it() {
+    let close = "import mmap; g = mmap.mmap(f, 0, prot=mmap.PROT_READ); os.close(f); assert len(g[:]) == 90";
+    python_keeps(close, "assert len(g[:]) == 90; g.close()");
+}
+
+#[test]
+fn a_message_under_way_holds_it() {
+    let close = "import socket; a, b = socket.socketpair(); socket.send_fds(a, [b'x'], [f]); os.close(f)";
+    python_keeps(close, "b.close()");
+}
+
+#[test]
+fn a_child_holds_it() {
+    let close = "import signal; p = os.fork()\nif p == 0: signal.pause()\nos.close(f)";
+    python_keeps(close, "os.kill(p, 9); os.waitpid(p, 0)");
+}
+
+#[test]
+fn a_program_that_inherits_it_holds_it() {
+    let close = "import subprocess; p = subprocess.Popen(['sleep', '60'], pass_fds=[f]); os.close(f)";
+    python_keeps(close, "p.kill(); p.wait()");
+}
+
+#[test]
+fn a_stopped_program_holds_it_and_kill_9_lets_go() {
+    let daemon = daemon();
+    let mut holder = daemon.holder("exec 3< $M/creds/app/token; cat $M/creds/app/token; echo; read");
+    let token = holder.line();
+    eventually("one handle", || is_held(&daemon, 1));
+    holder.signal(Signal::STOP);
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(daemon.fake.is_live(&token) && is_held(&daemon, 1));
+    holder.signal(Signal::KILL);
+    eventually("it goes with its holder", || !daemon.fake.is_live(&token));
+    assert_eq!(signal_of(holder.wait()), Some(9));
+}
+
+#[test]
+fn handles_are_counted() {
+    let daemon = daemon();
+    let files: Vec<File> = (0..5).map(|_| File::open(daemon.at("creds/app/token")).unwrap()).collect();
+    assert!(is_held(&daemon, 5), "{}", daemon.lease("app"));
+    drop(files);
+    eventually("all closed", || daemon.lease("app").is_empty());
+}
+
+fn token_of(file: &File) -> std::io::Result<String> {
+    let mut bytes = [0; 256];
+    let count = file.read_at(&mut bytes, 0)?;
+    Ok(String::from_utf8_lossy(&bytes[..count]).into_owned())
+}
+
+#[test]
+fn a_handle_keeps_its_token_over_a_rotation() {
+    let daemon = daemon();
+    let file = File::open(daemon.at("creds/app/token")).unwrap();
+    let unread = File::open(daemon.at("creds/app/token")).unwrap();
+    let old = token_of(&file).unwrap();
+    daemon.fake.set_token_length(120);
+    daemon.rotate("app");
+    let new = daemon.read("creds/app/token");
+    assert!(new != old && new.len() == 120);
+    assert_eq!((token_of(&file).unwrap(), token_of(&unread).unwrap()), (old.clone(), old.clone()));
+    assert!(daemon.fake.is_live(&old), "superseded, still held");
+    drop((file, unread));
+    eventually("the last holder went", || !daemon.fake.is_live(&old));
+}
+
+#[test]
+fn a_removed_lease_is_revoked_under_its_handles() {
+    let daemon = daemon();
+    let mut file = File::open(daemon.at("creds/app/token")).unwrap();
+    let token = token_of(&file).unwrap();
+    daemon.sh("rm $M/leases/app/*");
+    assert!(!daemon.fake.is_live(&token));
+    assert_eq!(errno_of(file.read(&mut [0; 9])), libc::EKEYREVOKED);
+    eventually("cached pages go too", || token_of(&file).is_err());
+    assert_eq!(errno_of(token_of(&file)), libc::EKEYREVOKED);
+    assert!(daemon.lease("app").is_empty());
+    assert!(daemon.fake.is_live(&daemon.read("creds/app/token")), "the next open gets another");
+}
+
+#[test]
+fn a_token_ends_under_its_handle() {
+    let daemon = Daemon::ready();
+    daemon.write("roles/app", &daemon.team_role("share = \"open\"\nttl = \"1s\"\nmax_ttl = \"2s\""));
+    let file = File::open(daemon.at("creds/app/token")).unwrap();
+    let token = token_of(&file).unwrap();
+    eventually("its end", || token_of(&file).is_err());
+    assert_eq!(errno_of(token_of(&file)), libc::EKEYEXPIRED);
+    eventually("it is revoked upstream, too", || !daemon.fake.is_live(&token));
+}
+
+#[test]
+fn a_slot_rotation_ends_the_former_token_a_moment_later() {
+    let daemon = Daemon::ready();
+    daemon.write("roles/org", "organization = \"acme\"\nmin_rotation_interval = \"1s\"");
+    let file = File::open(daemon.at("creds/org/token")).unwrap();
+    let old = token_of(&file).unwrap();
+    daemon.rotate("org");
+    assert_eq!(token_of(&file).unwrap(), old, "a program between open and read is not hit");
+    assert!(daemon.fake.is_live(&daemon.read("creds/org/token")));
+    eventually("then it is", || token_of(&file).is_err());
+    assert_eq!(errno_of(token_of(&file)), libc::EKEYREVOKED);
+}
+
+#[test]
+fn poll_wakes_at_a_rotation() {
+    let daemon = daemon();
+    let script = "import select\nf = os.open(t, os.O_RDONLY); os.read(f, 999)\n\
+                  p = select.poll(); p.register(f, select.POLLPRI)\n\
+                  assert p.poll(50) == []\n\
+                  print('waiting', flush=True)\n\
+                  print('woken' if any(e & select.POLLPRI for _, e in p.poll(10000)) else 'not')";
+    let mut holder = daemon.python_holder(script);
+    assert_eq!(holder.line(), "waiting");
+    daemon.rotate("app");
+    assert_eq!(holder.line(), "woken");
+}
+
+#[test]
+fn poll_wakes_when_events_grow() {
+    let daemon = daemon();
+    let script = "import select\nf = os.open(m + '/events', os.O_RDONLY)\n\
+                  while os.read(f, 9999): pass\n\
+                  p = select.poll(); p.register(f, select.POLLPRI)\n\
+                  print('waiting', flush=True)\n\
+                  print(len(p.poll(10000)), os.read(f, 9999).decode().split('\\n')[0], flush=True)";
+    let mut holder = daemon.python_holder(script);
+    assert_eq!(holder.line(), "waiting");
+    daemon.read("creds/app/token");
+    let line = holder.line();
+    assert!(line.starts_with("1 {") && line.contains("\"issued\""), "{line}");
+}
+
+/// Watches with inotifywait, rotates, and returns what it saw.
+fn watched(what: &str) -> String {
+    let daemon = Daemon::ready();
+    daemon.write("roles/app", &daemon.team_role(""));
+    let token = daemon.read("creds/app/token");
+    let mut holder = daemon
+        .holder(&format!("exec 2>&1; exec inotifywait -t 10 -e close_write --format '%e %w%f' $M/creds/app{what}"));
+    while !holder.line().contains("established") {}
+    daemon.rotate("app");
+    let seen = holder.line();
+    assert_ne!(daemon.read("creds/app/token"), token);
+    seen
+}
+
+#[test]
+fn watchers_of_the_file_see_a_rotation() {
+    let seen = watched("/token");
+    assert!(seen.starts_with("CLOSE_WRITE") && seen.ends_with("creds/app/token"), "{seen}");
+}
+
+#[test]
+fn watchers_of_the_directory_see_a_rotation() {
+    let seen = watched("");
+    assert!(seen.starts_with("CLOSE_WRITE") && seen.ends_with("creds/app/token"), "{seen}");
+}
+
+#[test]
+fn tail_follows_a_rotation_by_name() {
+    let daemon = daemon();
+    let first = daemon.read("creds/app/token");
+    let mut holder = daemon.holder("exec tail ---disable-inotify -s 0.1 -n +1 -F $M/creds/app/token 2>/dev/null");
+    // Without newlines between them, the bytes of both come on one line once it ends.
+    std::thread::sleep(Duration::from_millis(300));
+    daemon.rotate("app");
+    eventually("tail has opened the new one", || daemon.lease_count("app") > 1 || is_held(&daemon, 1));
+    std::thread::sleep(Duration::from_millis(600));
+    holder.signal(Signal::TERM);
+    let printed = holder.line();
+    assert!(printed.len() > first.len(), "{printed}");
+}

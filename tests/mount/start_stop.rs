@@ -1,0 +1,226 @@
+//! Start and stop: signals, crashes, what is in the way, `--daemon`.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::support::{Daemon, Site, eventually};
+use crate::fake::{Fault, Route};
+
+const REVOKE: &str = "on_close = \"revoke\"\nshare = \"open\"";
+
+/// Runs `tfcfs mount` to its end; returns exit code and standard error.
+fn refused(site: &Site, mount_point: &Path, state: &str) -> (i32, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_tfcfs"))
+        .arg("mount")
+        .arg(mount_point)
+        .arg("--state")
+        .arg(site.beside(state))
+        .env_remove("TFCFS_CONFIG")
+        .output()
+        .unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+fn stops_cleanly(signal: Signal) {
+    let mut daemon = Daemon::ready();
+    daemon.write("roles/held", &daemon.team_role(REVOKE));
+    daemon.write("roles/app", &daemon.team_role(""));
+    let lingering = daemon.read("creds/app/token");
+    // An open file and a working directory inside: the mount is busy.
+    let mut holder = daemon.holder("cd $M/creds; exec 3< held/token; cat <&3; echo; read");
+    let held = holder.line();
+    assert!(daemon.fake.is_live(&held) && daemon.fake.is_live(&lingering));
+    let (status, took) = daemon.stop(signal);
+    assert_eq!(status.code(), Some(0), "{}", daemon.log());
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(!daemon.is_mounted());
+    assert!(!daemon.fake.is_live(&held), "held, on_close = revoke");
+    assert!(daemon.fake.is_live(&lingering), "it may live on: the next start knows it");
+}
+
+#[test]
+fn ctrl_c_unmounts_and_revokes_what_was_held() {
+    stops_cleanly(Signal::INT);
+}
+
+#[test]
+fn sigterm_unmounts_and_revokes_what_was_held() {
+    stops_cleanly(Signal::TERM);
+}
+
+#[test]
+fn an_ephemeral_daemon_leaves_no_token() {
+    let site = Site::new();
+    let mut daemon = site.mount_ephemeral();
+    daemon.write("config", &site.anchor());
+    daemon.write("roles/app", &site.team_role(""));
+    daemon.write("roles/org", "organization = \"acme\"");
+    let (token, slot) = (daemon.read("creds/app/token"), daemon.read("creds/org/token"));
+    let (status, took) = daemon.stop(Signal::TERM);
+    assert_eq!(status.code(), Some(0), "{}", site.log());
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(!site.fake.is_live(&token) && !site.fake.is_live(&slot));
+    assert!(site.made().is_empty());
+}
+
+#[test]
+fn a_second_signal_leaves_at_once() {
+    let mut daemon = Daemon::ready();
+    daemon.write("roles/held", &daemon.team_role(REVOKE));
+    let mut holder = daemon.holder("exec 3< $M/creds/held/token; echo ok; read");
+    holder.line();
+    daemon.fake.set_base_latency(Duration::from_secs(30));
+    daemon.signal(Signal::INT);
+    eventually("the first signal unmounts", || !daemon.is_mounted());
+    // Sooner than that it would count as the same signal.
+    std::thread::sleep(Duration::from_millis(300));
+    let (status, took) = daemon.stop(Signal::INT);
+    assert_eq!(status.code(), Some(130), "{}", daemon.log());
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    daemon.fake.set_base_latency(Duration::ZERO);
+    // The ledger still knows it.
+    let site = daemon.clone();
+    drop(daemon);
+    let _again = site.mount();
+    eventually("the next start revokes it", || site.made().is_empty());
+}
+
+#[test]
+fn a_hanging_upstream_does_not_hold_up_a_stop() {
+    let mut daemon = Daemon::ready();
+    daemon.write("roles/held", &daemon.team_role(REVOKE));
+    let mut holder = daemon.holder("exec 3< $M/creds/held/token; echo ok; read");
+    holder.line();
+    daemon.fake.set_base_latency(Duration::from_secs(30));
+    let (status, took) = daemon.stop(Signal::TERM);
+    assert_eq!(status.code(), Some(0), "{}", daemon.log());
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn after_kill_9_the_next_start_goes_on() {
+    let mut daemon = Daemon::ready();
+    daemon.write("roles/app", &daemon.team_role(""));
+    let token = daemon.read("creds/app/token");
+    let (config, role) = (daemon.read("config"), daemon.read("roles/app"));
+    daemon.signal(Signal::KILL);
+    daemon.wait();
+    let site = daemon.clone();
+    assert!(site.is_mounted(), "the dead mount is still there");
+    let mut again = site.mount();
+    assert_eq!((again.read("config"), again.read("roles/app")), (config, role));
+    assert!(again.lease("app").contains("state = \"lingering\""), "{}", again.lease("app"));
+    assert_eq!(again.read("creds/app/token"), token);
+    assert_eq!(again.stop(Signal::TERM).0.code(), Some(0));
+    assert!(!site.is_mounted(), "nothing is left below either");
+}
+
+#[test]
+fn what_is_in_the_way_is_named() {
+    let daemon = Daemon::ready();
+    let file = daemon.beside("file");
+    fs::write(&file, "").unwrap();
+    for (place, words) in [
+        (daemon.beside("missing"), "does not exist"),
+        (file, "is not a directory"),
+        (daemon.at(""), "a live tfcfs is mounted"),
+    ] {
+        let (code, error) = refused(&daemon, &place, "other-state");
+        assert!(code == 4 && error.contains(words) && error.contains("hint: "), "{code}: {error}");
+    }
+    assert!(daemon.read("status").contains("version"), "the live one goes on");
+}
+
+#[test]
+fn one_state_has_one_daemon() {
+    let daemon = Daemon::ready();
+    fs::create_dir(daemon.beside("mnt2")).unwrap();
+    let (code, error) = refused(&daemon, &daemon.beside("mnt2"), "state");
+    assert_eq!(code, 6, "{error}");
+    assert!(!error.contains("panic") && error.len() > 40, "{error}");
+}
+
+#[test]
+fn an_unmount_from_outside_ends_the_daemon() {
+    let mut daemon = Daemon::ready();
+    daemon.sh("umount $M");
+    assert_eq!(daemon.wait().code(), Some(0), "{}", daemon.log());
+}
+
+#[test]
+fn tfcfs_umount_ends_the_daemon_also_when_busy() {
+    let mut daemon = Daemon::ready();
+    let mut holder = daemon.holder("cd $M; echo ok; read");
+    holder.line();
+    daemon.sh(&format!("{} umount $M", env!("CARGO_BIN_EXE_tfcfs")));
+    holder.go();
+    drop(holder);
+    assert_eq!(daemon.wait().code(), Some(0), "{}", daemon.log());
+}
+
+#[test]
+fn daemon_returns_when_the_mount_answers() {
+    let site = Site::new();
+    let mut command = site.command(&["--ephemeral", "--daemon"]);
+    let status = command.status().unwrap();
+    assert_eq!(status.code(), Some(0), "{}", site.log());
+    let served = fs::read_to_string(site.at("status"));
+    // Found by its own mount point on its command line.
+    let place = site.at("");
+    let of_this_place = |pid: &u32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|word| word == place.as_os_str().as_encoded_bytes())
+    };
+    let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    let pid: Vec<u32> = pids.filter(of_this_place).collect();
+    for pid in &pid {
+        kill_process(Pid::from_raw(*pid as i32).unwrap(), Signal::TERM).unwrap();
+    }
+    eventually("it stops", || !site.is_mounted());
+    assert!(served.unwrap().contains("version"));
+    assert_eq!(pid.len(), 1);
+}
+
+#[test]
+fn daemon_passes_on_why_it_cannot_start() {
+    let site = Site::new();
+    fs::remove_dir(site.at("")).unwrap();
+    let status = site.command(&["--ephemeral", "--daemon"]).status().unwrap();
+    assert_eq!(status.code(), Some(4), "{}", site.log());
+    assert!(site.log().contains("does not exist"), "{}", site.log());
+}
+
+#[test]
+fn an_upstream_that_is_down_does_not_stop_a_start() {
+    let site = Site::new();
+    site.settings(&(site.file_anchor() + "[roles.app]\norganization = \"acme\"\n"));
+    site.fake.go_offline();
+    let daemon = site.mount();
+    eventually("status says so", || daemon.read("status").contains("reachable = false"));
+    assert!(daemon.sh_fails("cat $M/creds/app/token").contains("Connection refused"));
+    site.fake.go_online();
+    assert!(site.fake.is_live(&daemon.read("creds/app/token")));
+    assert!(daemon.read("status").contains("reachable = true"), "{}", daemon.read("status"));
+}
+
+#[test]
+fn a_lost_answer_is_cleaned_up_by_the_next_start() {
+    let mut daemon = Daemon::ready();
+    daemon.write("roles/app", &daemon.team_role(""));
+    let lost = Fault::Delay { ms: 20_000, when: crate::fake::When::After };
+    daemon.fake.set_fault(Route::CreateTeamToken, 1, lost);
+    let mut reader = daemon.holder("echo ok; cat $M/creds/app/token 2>&1");
+    reader.line();
+    eventually("upstream made it", || daemon.made().len() == 1);
+    daemon.signal(Signal::KILL);
+    daemon.wait();
+    let site = daemon.clone();
+    drop(daemon);
+    let again = site.mount();
+    eventually("the token that nobody knows is gone", || site.made().is_empty());
+    assert!(site.fake.is_live(&again.read("creds/app/token")));
+}
