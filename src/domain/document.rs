@@ -34,3 +34,18 @@ pub use fields::{Fields, nearest};
 pub use reader::{LARGEST, read as read_document, too_large};
 pub use render::{render_config, render_role};
 pub use role::{Accounts, RoleSpec, TeamLookup, check_role_prefix, parse_mode};
+
+/// The error of a document that is still being written, if it is one in every notation that its text may turn out to be.
+fn hopeless<T>(
+    tables: Vec<toml::Table>,
+    check: impl Fn(toml::Table) -> Result<T, DocumentError>,
+) -> Result<(), DocumentError> {
+    let mut first = Ok(());
+    for table in tables {
+        match check(table) {
+            Err(error) if error.certain => first = first.and(Err(error)),
+            _ => return Ok(()),
+        }
+    }
+    first
+}

@@ -2,10 +2,10 @@
 
 use toml::{Table, Value};
 
-use super::DocumentError;
-use super::fields::Fields;
+use super::fields::{Fields, shown_key};
 use super::reader::{read, read_prefix};
-use crate::domain::anchor::{Access, Address, Anchor, DEFAULT_ADDRESS, DEFAULT_BASE_PATH};
+use super::{DocumentError, hopeless};
+use crate::domain::anchor::{Access, Address, AddressError, Anchor, DEFAULT_ADDRESS, DEFAULT_BASE_PATH};
 use crate::domain::name::AnchorName;
 use crate::domain::token::Token;
 
@@ -52,10 +52,7 @@ impl ConfigSpec {
 /// # Errors
 /// Only what more text could not repair.
 pub fn check_config_prefix(bytes: &[u8]) -> Result<(), DocumentError> {
-    match read_prefix(bytes)?.map(check) {
-        Some(Err(error)) if error.certain => Err(error),
-        _ => Ok(()),
-    }
+    hopeless(read_prefix(bytes)?, check)
 }
 
 fn check(mut table: Table) -> Result<ConfigSpec, DocumentError> {
@@ -71,9 +68,9 @@ fn check(mut table: Table) -> Result<ConfigSpec, DocumentError> {
         None => {}
         Some(Value::Table(others)) => {
             for (name, value) in others {
-                let place = format!("[anchors.{name}]");
+                let place = format!("[anchors.{}]", shown_key(&name));
                 let name: AnchorName =
-                    name.parse().map_err(|error| DocumentError::certain(format!("the name of an anchor: {error}")))?;
+                    name.parse().map_err(|error| DocumentError::certain(format!("{place}: {error}")))?;
                 let Value::Table(table) = value else {
                     return Err(DocumentError::certain(format!("{place} must be a table with address and token")));
                 };
@@ -106,11 +103,9 @@ fn anchor(fields: &mut Fields, name: AnchorName) -> Result<AnchorSpec, DocumentE
         insecure: fields.flag("insecure")?,
         token,
     };
-    if let Some(address) = &spec.address {
-        // `insecure = true` may still follow: only what it cannot repair is certain.
-        let base_path = spec.base_path.as_deref().unwrap_or(DEFAULT_BASE_PATH);
-        Address::parse(address, base_path, true).map_err(|error| DocumentError::certain(error.to_string()))?;
-    }
+    // `insecure = true` may still follow: only what it cannot repair is certain.
+    let wrong = |error| DocumentError::certain(format!("anchor \"{}\": {error}", spec.name));
+    spec.parse_address(true).map_err(wrong)?;
     Ok(spec)
 }
 
@@ -120,10 +115,14 @@ impl AnchorSpec {
     /// # Errors
     /// An address that would send the token in clear text.
     pub fn check_alone(&self) -> Result<(), DocumentError> {
-        let Some(address) = &self.address else { return Ok(()) };
-        let base_path = self.base_path.as_deref().unwrap_or(DEFAULT_BASE_PATH);
-        let checked = Address::parse(address, base_path, self.insecure.unwrap_or(false));
-        checked.map(|_| ()).map_err(|error| DocumentError::missing(error.to_string()))
+        let checked = self.parse_address(self.insecure.unwrap_or(false));
+        checked.map(|_| ()).map_err(|error| DocumentError::missing(format!("anchor \"{}\": {error}", self.name)))
+    }
+
+    /// Its address, with defaults for what is absent.
+    fn parse_address(&self, insecure: bool) -> Result<Address, AddressError> {
+        let address = self.address.as_deref().unwrap_or(DEFAULT_ADDRESS);
+        Address::parse(address, self.base_path.as_deref().unwrap_or(DEFAULT_BASE_PATH), insecure)
     }
 
     /// The anchor to verify upstream: what is written, completed by what is stored.

@@ -200,10 +200,13 @@ fn parse_time(text: &str) -> Option<SignedDuration> {
 
 /// The sentence for a key that does not exist.
 fn unknown_key(key: &str, known: &[&str], place: &str) -> String {
-    let shown: String = key.chars().take(40).filter(|c| !c.is_control()).collect();
-    let hint =
-        nearest(key, known.iter().copied()).map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
-    format!("unknown key \"{shown}\"{place}{hint} Known keys: {}", known.join(", "))
+    let hint = nearest(key, known.iter().copied()).map(|near| format!("did you mean \"{near}\"? ")).unwrap_or_default();
+    format!("unknown key \"{}\"{place}; {hint}Known keys: {}", shown_key(key), known.join(", "))
+}
+
+/// A key as messages show it: a slip of the clipboard can make anything a key.
+pub(super) fn shown_key(key: &str) -> String {
+    key.chars().filter(|c| !c.is_control()).take(40).collect()
 }
 
 /// The word most like `text`, if any is like it at all.

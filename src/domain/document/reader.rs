@@ -1,11 +1,18 @@
 //! One reader for three notations: TOML, JSON (text begins with `{`), and `key=value` lines.
 
+use std::fmt;
+
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use toml::{Table, Value};
 
 use super::DocumentError;
+use super::fields::shown_key;
 
 /// Largest document, in bytes.
 pub const LARGEST: usize = 64 * 1024;
+
+/// Most dots in a key of a `key=value` line; `anchors.NAME.token` has two, and a name may have dots of its own.
+const DEEPEST: usize = 16;
 
 /// The error for a document beyond [`LARGEST`].
 pub fn too_large() -> DocumentError {
@@ -35,14 +42,14 @@ pub fn read(bytes: &[u8]) -> Result<Table, DocumentError> {
 }
 
 /// Reads the beginning of a document that is still being written: its finished lines if it is TOML or `key=value`
-/// lines, all of it if it is JSON. `None` while it cannot be told.
+/// lines, all of it if it is JSON. One table for each notation it may turn out to be; none while it cannot be told.
 ///
 /// # Errors
 /// Only what more text could not repair.
-pub fn read_prefix(bytes: &[u8]) -> Result<Option<Table>, DocumentError> {
+pub fn read_prefix(bytes: &[u8]) -> Result<Vec<Table>, DocumentError> {
     let text = match checked_text(bytes) {
         // A character may be cut in the middle.
-        Err(_) if bytes.len() <= LARGEST && cut_in_a_character(bytes) => return Ok(None),
+        Err(_) if bytes.len() <= LARGEST && cut_in_a_character(bytes) => return Ok(Vec::new()),
         text => text?,
     };
     let finished = match is_json(text) {
@@ -50,8 +57,12 @@ pub fn read_prefix(bytes: &[u8]) -> Result<Option<Table>, DocumentError> {
         false => &text[..text.rfind('\n').map_or(0, |end| end + 1)],
     };
     match parse(finished) {
-        Ok(table) => Ok(Some(table)),
-        Err(Failure::AtTheEnd(_)) => Ok(None),
+        Ok(table) => {
+            // `organization=1e3` is a number in TOML, and text if unquoted text follows.
+            let lines = if is_json(text) { None } else { parse_lines(finished).and_then(Result::ok) };
+            Ok(std::iter::once(table).chain(lines).collect())
+        }
+        Err(Failure::AtTheEnd(_)) => Ok(Vec::new()),
         Err(Failure::Certain(message)) => Err(DocumentError::certain(message)),
     }
 }
@@ -84,7 +95,7 @@ fn parse(text: &str) -> Result<Table, Failure> {
     match text.parse::<Table>() {
         Ok(table) => Ok(table),
         Err(error) => match parse_lines(text) {
-            Some(table) => Ok(table),
+            Some(lines) => lines.map_err(Failure::Certain),
             None => Err(toml_failure(text, &error)),
         },
     }
@@ -116,34 +127,54 @@ fn parse_json(text: &str) -> Result<Table, Failure> {
     }
 }
 
-/// `key=value` lines, values without quotes: Vault's habit. A dotted key names a table. `None` if a line is neither.
-fn parse_lines(text: &str) -> Option<Table> {
+/// `key=value` lines, values without quotes: Vault's habit. A dotted key names a table. `None` if a line is something
+/// else: whatever needs TOML's grammar is TOML, with TOML's message.
+fn parse_lines(text: &str) -> Option<Result<Table, String>> {
+    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
+    let lines: Vec<(usize, &str, &str)> = lines
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+        .map(|(number, line)| key_and_value(line).map(|(key, value)| (number, key, value)))
+        .collect::<Option<_>>()?;
     let mut table = Table::new();
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        let (key, value) = line.split_once('=')?;
-        let (key, value) = (key.trim(), value.trim());
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-        // Whatever needs TOML's grammar is TOML, with TOML's message.
-        if key.is_empty() || !key.chars().all(plain) || value.starts_with(['"', '\'', '[', '{']) || value.is_empty() {
-            return None;
+    for (number, key, value) in lines {
+        if value.is_empty() {
+            return Some(Err(format!("line {number}: {key} has no value; leave the key out or give it a value")));
         }
-        let mut path: Vec<&str> = key.split('.').collect();
-        let last = path.pop()?;
-        let mut place = &mut table;
-        for step in path {
-            place = place.entry(step).or_insert_with(|| Value::Table(Table::new())).as_table_mut()?;
-        }
-        let value = match (value.parse::<i64>(), value) {
-            (Ok(number), _) => Value::Integer(number),
-            (_, "true") => Value::Boolean(true),
-            (_, "false") => Value::Boolean(false),
-            _ => Value::String(value.to_owned()),
-        };
-        if place.insert(last.to_owned(), value).is_some() {
-            return None;
+        if !insert(&mut table, key, plain_value(value)) {
+            return Some(Err(format!("line {number}: {key} is given twice; keep one of them")));
         }
     }
-    Some(table)
+    Some(Ok(table))
+}
+
+fn key_and_value(line: &str) -> Option<(&str, &str)> {
+    let (key, value) = line.split_once('=')?;
+    let (key, value) = (key.trim(), value.trim());
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let is_key = !key.is_empty() && key.chars().all(plain) && key.matches('.').count() <= DEEPEST;
+    (is_key && !value.starts_with(['"', '\'', '[', '{'])).then_some((key, value))
+}
+
+/// A number with leading zeros is text: `mode=0440`.
+fn plain_value(value: &str) -> Value {
+    let is_padded = value.len() > 1 && value.trim_start_matches('-').starts_with('0');
+    match (value, value.parse::<i64>()) {
+        (_, Ok(number)) if !is_padded => Value::Integer(number),
+        ("true", _) => Value::Boolean(true),
+        ("false", _) => Value::Boolean(false),
+        _ => Value::String(value.to_owned()),
+    }
+}
+
+/// False: there is something at that key already.
+fn insert(table: &mut Table, key: &str, value: Value) -> bool {
+    match key.split_once('.') {
+        None => table.insert(key.to_owned(), value).is_none(),
+        Some((first, rest)) => {
+            let inner = table.entry(first).or_insert_with(|| Value::Table(Table::new()));
+            inner.as_table_mut().is_some_and(|inner| insert(inner, rest, value))
+        }
+    }
 }
 
 /// A JSON object without repeated keys, as TOML values.
@@ -151,59 +182,62 @@ struct Strict(Table);
 
 impl<'de> serde::Deserialize<'de> for Strict {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Strict;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Strict, A::Error> {
-                let mut table = Table::new();
-                while let Some(key) = map.next_key::<String>()? {
-                    let value = map.next_value::<StrictValue>()?.0;
-                    if table.insert(key.clone(), value).is_some() {
-                        return Err(serde::de::Error::custom(format!("key \"{key}\" is given twice")));
-                    }
-                }
-                Ok(Strict(table))
-            }
-        }
-        deserializer.deserialize_map(Visitor)
+        deserializer.deserialize_map(ValueOf("the document")).map(|value| match value {
+            Value::Table(table) => Strict(table),
+            _ => Strict(Table::new()),
+        })
     }
 }
 
-struct StrictValue(Value);
+/// Reads the value of a key: messages name the key, never the value.
+struct ValueOf<'a>(&'a str);
 
-impl<'de> serde::Deserialize<'de> for StrictValue {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = StrictValue;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("text, a whole number, true, false or an object")
-            }
-            fn visit_str<E>(self, text: &str) -> Result<StrictValue, E> {
-                Ok(StrictValue(Value::String(text.to_owned())))
-            }
-            fn visit_bool<E>(self, value: bool) -> Result<StrictValue, E> {
-                Ok(StrictValue(Value::Boolean(value)))
-            }
-            fn visit_i64<E>(self, value: i64) -> Result<StrictValue, E> {
-                Ok(StrictValue(Value::Integer(value)))
-            }
-            fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<StrictValue, E> {
-                i64::try_from(value)
-                    .map(|value| StrictValue(Value::Integer(value)))
-                    .map_err(|_| E::custom("a number is too large"))
-            }
-            fn visit_f64<E>(self, value: f64) -> Result<StrictValue, E> {
-                Ok(StrictValue(Value::Float(value)))
-            }
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<StrictValue, A::Error> {
-                let inner = serde::de::value::MapAccessDeserializer::new(map);
-                <Strict as serde::Deserialize>::deserialize(inner).map(|Strict(table)| StrictValue(Value::Table(table)))
+impl<'de> DeserializeSeed<'de> for ValueOf<'_> {
+    type Value = Value;
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ValueOf<'_> {
+    type Value = Value;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a value for {}", self.0)
+    }
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::String(text.to_owned()))
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Boolean(value))
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Integer(value))
+    }
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Value, E> {
+        i64::try_from(value).map(Value::Integer).map_err(|_| E::custom(format!("{} is too large a number", self.0)))
+    }
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::Float(value))
+    }
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Value, E> {
+        Err(E::custom(format!("{} is null; leave the key out or give it a value", self.0)))
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = list.next_element_seed(ValueOf(self.0))? {
+            values.push(value);
+        }
+        Ok(Value::Array(values))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut table = Table::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let shown = shown_key(&key);
+            let value = map.next_value_seed(ValueOf(&shown))?;
+            if table.insert(key, value).is_some() {
+                return Err(serde::de::Error::custom(format!("{shown} is given twice; keep one of them")));
             }
         }
-        deserializer.deserialize_any(Visitor)
+        Ok(Value::Table(table))
     }
 }

@@ -1,8 +1,8 @@
 //! Role documents: Vault's inference of types, one owner, no contradictions.
 
-use super::DocumentError;
 use super::fields::Fields;
 use super::reader::{read, read_prefix};
+use super::{DocumentError, hopeless};
 use crate::domain::name::AnchorName;
 use crate::domain::owner::{CredentialType, Owner};
 use crate::domain::role::{Access, OnClose, Role, Share};
@@ -103,13 +103,7 @@ impl RoleSpec {
 /// # Errors
 /// Only what more text could not repair.
 pub fn check_role_prefix(bytes: &[u8], accounts: &dyn Accounts) -> Result<(), DocumentError> {
-    match read_prefix(bytes)? {
-        Some(table) => match check(table, accounts, "") {
-            Err(error) if error.certain => Err(error),
-            _ => Ok(()),
-        },
-        None => Ok(()),
-    }
+    hopeless(read_prefix(bytes)?, |table| check(table, accounts, ""))
 }
 
 /// Checks everything that is there. False: no owner yet.
