@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
+use rustc_hash::FxHashSet;
 use tokio::sync::{Notify, watch};
 
 use super::anchor::Anchor;
@@ -53,7 +54,7 @@ pub struct IssuerSettings {
 /// Leases whose lingering end is to be written, all in one commit.
 #[derive(Default)]
 struct Unnoted {
-    serials: Vec<Serial>,
+    serials: FxHashSet<Serial>,
     /// When they are; `None` while there are none.
     due: Option<Timestamp>,
 }
@@ -428,16 +429,9 @@ impl Issuer {
             return;
         }
         let mut unnoted = self.unnoted.lock();
-        if unnoted.serials.last() == Some(&serial) {
-            return;
-        }
         let first = unnoted.due.is_none();
         let due = *unnoted.due.get_or_insert(later(now, LINGER_NOTE));
-        unnoted.serials.push(serial);
-        if unnoted.serials.len() > 4096 {
-            unnoted.serials.sort_unstable();
-            unnoted.serials.dedup();
-        }
+        unnoted.serials.insert(serial);
         drop(unnoted);
         if first {
             self.arm(due);
@@ -454,9 +448,7 @@ impl Issuer {
     /// # Errors
     /// The store's; they are kept for the next time.
     pub(super) async fn write_lingers(&self) -> Result<(), StoreError> {
-        let Unnoted { mut serials, .. } = std::mem::take(&mut *self.unnoted.lock());
-        serials.sort_unstable();
-        serials.dedup();
+        let Unnoted { serials, .. } = std::mem::take(&mut *self.unnoted.lock());
         let entries: Vec<Entry> = {
             let book = self.book.lock();
             let live = serials.iter().filter_map(|serial| book.lease(*serial)).filter(|lease| lease.ended.is_none());

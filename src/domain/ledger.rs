@@ -3,7 +3,7 @@
 //! Typed records over [`Store`]. A token can only be published as [`Durable`], and only [`Ledger::live`] makes one: so
 //! nothing is handed out that the store has not accepted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -136,7 +136,19 @@ impl Ledger {
             }
             record.value.zeroize();
         }
+        self.drop_stray_lingers(&mut contents).await?;
         Ok(contents)
+    }
+
+    /// An end may be noted just after its lease was removed; nothing else would ever remove the note.
+    async fn drop_stray_lingers(&self, contents: &mut Contents) -> Result<(), StoreError> {
+        let known: HashSet<&LeaseId> = contents.leases.iter().map(|lease| &lease.id).collect();
+        let stray: Vec<LeaseId> = contents.lingers.keys().filter(|id| !known.contains(id)).cloned().collect();
+        if stray.is_empty() {
+            return Ok(());
+        }
+        contents.lingers.retain(|id, _| !stray.contains(id));
+        self.write(stray.into_iter().map(|id| Entry::Linger(id, None)).collect()).await
     }
 
     /// Step 1 of making a token: the intent is durable.
