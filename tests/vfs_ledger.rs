@@ -33,6 +33,22 @@ async fn roles_anchors_and_lingering_leases_survive_a_restart() {
 }
 
 #[tokio::test]
+async fn many_closes_are_one_commit_a_few_seconds_later() {
+    let m = machine(TEAM).await;
+    m.cat("creds/app/token").await.unwrap();
+    m.pass(seconds(6)).await;
+    let version = || async { m.store.load().await.unwrap().iter().map(|record| record.version).max().unwrap() };
+    let before = version().await;
+    for _ in 0..50 {
+        m.cat("creds/app/token").await.unwrap();
+        m.settle().await;
+    }
+    assert_eq!(version().await, before);
+    m.pass(seconds(6)).await;
+    assert_eq!(version().await.0, before.0 + 1);
+}
+
+#[tokio::test]
 async fn a_lease_that_ended_while_nobody_served_is_revoked_at_start() {
     let m = machine(TEAM).await;
     let token = m.cat("creds/app/token").await.unwrap();

@@ -154,7 +154,7 @@ impl Disk {
     const COMMIT: usize = 32 << 10;
 
     fn open() -> Outcome<Self> {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("figures/disk");
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("figures/probe");
         let disk = Self { file: File::create(&path)? };
         std::fs::remove_file(path)?;
         disk.commit()?;

@@ -62,14 +62,14 @@ impl fmt::Display for Row {
             Some(false) => "MISS",
             None => "",
         };
-        write!(f, "| {:<58} | {:>18} | {:<9} | {verdict:<4} |", self.name, self.measured, self.limit)
+        write!(f, "| {:<58} | {:>18} | {:<11} | {verdict:<4} |", self.name, self.measured, self.limit)
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| {:<58} | {:>18} | {:<9} | {:<4} |", "figure", "measured", "limit", "")?;
-        writeln!(f, "|{:-<60}|{:->19}:|{:-<11}|{:-<6}|", "", "", "", "")?;
+        writeln!(f, "| {:<58} | {:>18} | {:<11} | {:<4} |", "figure", "measured", "limit", "")?;
+        writeln!(f, "|{:-<60}|{:->19}:|{:-<13}|{:-<6}|", "", "", "", "")?;
         self.rows.iter().try_for_each(|row| writeln!(f, "{row}"))
     }
 }
