@@ -125,7 +125,8 @@ impl TokenApi for TfcClient {
                 if error.kind == ApiErrorKind::NotVisible && request.credential_type == CredentialType::Team =>
             {
                 // Never the legacy endpoint instead: it would kill the token in the team's slot.
-                error.detail += ": old TFE (before 1.1, which has no described team tokens) or missing right";
+                error.detail +=
+                    ": old TFE (before 1.1, which has no described team tokens: use team_legacy) or missing right";
                 return Err(error);
             }
             other => other?,

@@ -1,7 +1,6 @@
 //! `tfcfs mount` and `tfcfs umount`.
 
 use std::io::{BufRead, BufReader, IsTerminal};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -30,8 +29,11 @@ pub(super) fn mount(args: MountArgs) -> Result<(), Failure> {
     }
     app::mount(&plan, || {
         if is_child {
+            if let Err(error) = leave_session() {
+                tracing::warn!(%error, "still in the session of the terminal");
+            }
             println!("{READY}");
-            let _ = detach_from_terminal();
+            let _ = silence();
         }
     })
 }
@@ -39,6 +41,8 @@ pub(super) fn mount(args: MountArgs) -> Result<(), Failure> {
 fn plan(args: &MountArgs) -> Result<MountPlan, Failure> {
     let default = Path::new(DEFAULT_FILE);
     let file = args.config.clone().or_else(|| default.exists().then(|| default.to_owned()));
+    // Read again at SIGHUP, when a daemon is in another directory.
+    let file = file.map(|file| std::path::absolute(&file).unwrap_or(file));
     let mut settings = match &file {
         Some(file) => Settings::load(file).map_err(|error| Failure::new(ExitCode::Settings, error.to_string()))?,
         None => Settings::default(),
@@ -60,7 +64,7 @@ fn start_log(args: &MountArgs) -> Result<(), Failure> {
     started.map_err(|error| Failure::new(ExitCode::Internal, format!("the log cannot be started: {error}")))
 }
 
-/// Starts this program once more, in a session of its own, and returns when its mount answers.
+/// Starts this program once more and returns when its mount answers; from then on that one has a session of its own.
 fn in_background() -> Result<(), Failure> {
     let internal =
         |error: std::io::Error| Failure::new(ExitCode::Internal, format!("cannot go to the background: {error}"));
@@ -70,7 +74,6 @@ fn in_background() -> Result<(), Failure> {
         .env(CHILD, "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .process_group(0)
         .spawn()
         .map_err(internal)?;
     let mut line = String::new();
@@ -85,13 +88,19 @@ fn in_background() -> Result<(), Failure> {
     std::process::exit(status.code().unwrap_or(1));
 }
 
+/// Away from the terminal, and from the directory where it was started: that can be unmounted then.
+fn leave_session() -> std::io::Result<()> {
+    rustix::process::setsid()?;
+    std::env::set_current_dir("/")
+}
+
 /// The log goes nowhere from here on; `errors` and `events` of the mount have what matters. Whoever wants a log runs in
 /// the foreground, under a service manager.
-fn detach_from_terminal() -> std::io::Result<()> {
+fn silence() -> std::io::Result<()> {
     let nowhere = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
     rustix::stdio::dup2_stdout(&nowhere)?;
     rustix::stdio::dup2_stderr(&nowhere)?;
-    rustix::process::setsid().map(|_| ()).or(Ok(()))
+    Ok(())
 }
 
 pub(super) fn umount(mount_point: Option<PathBuf>) -> Result<(), Failure> {

@@ -129,6 +129,15 @@ impl Opens {
         table.open.iter().filter(|(_, (other, _))| *other == node).map(|(handle, _)| *handle).collect()
     }
 
+    /// Lease and size of an open door of a node.
+    pub fn door_of_node(&self, node: Ino) -> Option<(Serial, u64)> {
+        let table = self.handles.lock();
+        table.open.values().find_map(|(other, open)| match open {
+            Open::Door { lease, bytes } if *other == node => Some((*lease, bytes.len() as u64)),
+            _ => None,
+        })
+    }
+
     /// Documents being written for `target`.
     pub fn drafts_of(&self, target: &Target) -> Vec<Arc<Mutex<Draft>>> {
         let drafts: Vec<Arc<Mutex<Draft>>> = {

@@ -163,9 +163,27 @@ impl Vfs {
     /// `ENOENT` for what is gone.
     pub fn getattr(&self, ino: Ino) -> Result<Attr> {
         match Node::from_ino(ino) {
-            Some(node) => self.attr(node),
+            Some(node) => self.attr(node).or_else(|errno| self.attr_of_open(node).ok_or(errno)),
             None => no_entry(),
         }
+    }
+
+    /// A door whose role is gone, as long as somebody has it open: like a file that was removed. The kernel asks before
+    /// a READ, and that one has the errno that says what happened.
+    fn attr_of_open(&self, node: Node) -> Option<Attr> {
+        let (lease, size) = self.opens.door_of_node(node.ino())?;
+        let issued_at = self.issuer.book().lease(lease).map(|lease| lease.record.issued_at);
+        let settings = &self.settings;
+        Some(Attr {
+            ino: node.shown_ino(),
+            kind: Kind::File,
+            size,
+            mode: settings.mode,
+            uid: settings.uid,
+            gid: settings.gid,
+            mtime: issued_at.unwrap_or(self.started_at),
+            ttl: Duration::ZERO,
+        })
     }
 
     pub(super) fn attr(&self, node: Node) -> Result<Attr> {

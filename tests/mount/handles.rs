@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::support::{Daemon, Holder, errno_of, eventually, signal_of};
+use super::support::{Bound, Daemon, Holder, Site, errno_of, eventually, signal_of};
 
 /// Role "app" that revokes at the last close and may rotate at once.
 fn daemon() -> Daemon {
@@ -227,4 +227,85 @@ fn tail_follows_a_rotation_by_name() {
     holder.signal(Signal::TERM);
     let printed = holder.line();
     assert!(printed.len() > first.len(), "{printed}");
+}
+
+/// Reads a role in several ways while it rotates; every read must give a token that was made for it.
+fn readers_beside_rotations(role: &str, document: &str) {
+    let daemon = Daemon::ready();
+    daemon.write(&format!("roles/{role}"), &format!("{document}\nmin_rotation_interval = \"1s\"\n"));
+    std::fs::write(daemon.beside("file"), "").unwrap();
+    let _bound = Bound::new(&daemon.at(&format!("creds/{role}/token")), &daemon.beside("file"));
+    // `cp` notices an exchange between its stat and its open, as it does with every file that is replaced.
+    let loops = [
+        format!("while [ ! -e stop ]; do cat $M/creds/{role}/token || exit 1; echo; done"),
+        format!(
+            "while [ ! -e stop ]; do cp $M/creds/{role}/token copy 2> said || grep -q 'replaced while' said || exit 1; cat copy; echo; done"
+        ),
+        format!("while [ ! -e stop ]; do read x < $M/creds/{role}/token; echo $x; done"),
+        "while [ ! -e stop ]; do cat file || exit 1; echo; done".to_owned(),
+    ];
+    let text = std::thread::scope(|scope| {
+        let readers: Vec<_> = loops.iter().map(|script| scope.spawn(|| daemon.sh(script))).collect();
+        for length in [120, 60, 90] {
+            daemon.fake.set_token_length(length);
+            daemon.rotate(role);
+            std::thread::sleep(Duration::from_millis(1050));
+        }
+        std::fs::write(daemon.beside("stop"), "").unwrap();
+        readers.into_iter().map(|reader| reader.join().unwrap()).collect::<String>()
+    });
+    let mut count = 0;
+    for token in text.lines() {
+        assert!(daemon.fake.token_of_secret(token).is_some(), "{token:?}");
+        count += 1;
+    }
+    assert!(count > 100, "{count}");
+    assert!(!daemon.read("errors").contains("creds/"), "{}", daemon.read("errors"));
+}
+
+#[test]
+fn readers_are_not_disturbed_by_rotations() {
+    readers_beside_rotations("app", "organization = \"acme\"\nteam = \"deploy\"\ncredential_type = \"team\"");
+}
+
+#[test]
+fn readers_are_not_disturbed_by_rotations_of_a_slot() {
+    readers_beside_rotations("org", "organization = \"acme\"");
+}
+
+#[test]
+fn a_removed_role_ends_its_handles_after_its_grace() {
+    let site = Site::new();
+    site.settings("delete_grace = \"1s\"\n");
+    let daemon = Daemon::ready_on(site);
+    daemon.write("roles/app", &daemon.team_role(""));
+    let file = File::open(daemon.at("creds/app/token")).unwrap();
+    let token = token_of(&file).unwrap();
+    daemon.sh("rm $M/roles/app");
+    assert_eq!(errno_of(File::open(daemon.at("creds/app/token"))), libc::ENOENT);
+    assert_eq!(token_of(&file).unwrap(), token, "within the grace");
+    eventually("after it", || !daemon.fake.is_live(&token));
+    eventually("the handle knows", || token_of(&file).is_err());
+    assert_eq!(errno_of(token_of(&file)), libc::EKEYREVOKED);
+}
+
+#[test]
+fn a_renamed_role_keeps_its_lease() {
+    let daemon = daemon();
+    let file = File::open(daemon.at("creds/app/token")).unwrap();
+    let token = token_of(&file).unwrap();
+    daemon.sh("mv $M/roles/app $M/roles/new");
+    assert_eq!(daemon.read("creds/new/token"), token);
+    assert_eq!(token_of(&file).unwrap(), token);
+    assert!(!daemon.at("creds/app").exists());
+}
+
+#[test]
+fn leases_are_limited() {
+    let daemon = Daemon::ready();
+    daemon.write("roles/app", &daemon.team_role("share = \"open\"\nmax_leases = 2"));
+    let _held: Vec<File> = (0..2).map(|_| File::open(daemon.at("creds/app/token")).unwrap()).collect();
+    assert_eq!(errno_of(File::open(daemon.at("creds/app/token"))), libc::EDQUOT);
+    daemon.sh("rm $M/leases/app/*");
+    File::open(daemon.at("creds/app/token")).unwrap();
 }

@@ -109,3 +109,13 @@ fn rm_rf_ends_roles_and_leases_and_no_more() {
     daemon.write("roles/app", &daemon.team_role(""));
     assert!(daemon.fake.is_live(&daemon.read("creds/app/token")));
 }
+
+#[test]
+fn a_group_may_be_let_in() {
+    let daemon = daemon();
+    daemon.write("roles/app", &daemon.team_role("mode = \"0440\"\ngid = 65533"));
+    let member = "setpriv --reuid 65534 --regid 65534 --groups 65533";
+    let token = daemon.sh(&format!("{member} cat $M/creds/app/token"));
+    assert!(daemon.fake.is_live(&token));
+    daemon.sh_fails(&format!("{NOBODY} cat $M/creds/app/token"));
+}

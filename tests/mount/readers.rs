@@ -142,3 +142,45 @@ fn looking_costs_nothing() {
     assert!(daemon.fake.requests().is_empty(), "{:?}", daemon.fake.requests());
     assert!(daemon.made().is_empty());
 }
+
+#[test]
+fn a_search_through_everything_ends() {
+    let daemon = Daemon::ready();
+    daemon.write("roles/app", &daemon.team_role(""));
+    daemon.write("roles/org", "organization = \"acme\"");
+    // It opens with O_NONBLOCK, so it makes no token either.
+    daemon.sh("timeout 10 grep -rs nothing-like-this $M; test $? = 2");
+    assert!(daemon.made().is_empty());
+    daemon.sh("find $M -type f -exec timeout 10 cat {} + > /dev/null");
+    assert_eq!(daemon.made().len(), 2);
+}
+
+#[test]
+fn events_can_be_followed() {
+    let daemon = Daemon::ready();
+    daemon.write("roles/app", &daemon.team_role(""));
+    let mut tail = daemon.holder("exec tail -n 0 -s 0.1 -f $M/events");
+    // Tail has no sign that it waits.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    daemon.read("creds/app/token");
+    assert!(tail.line().contains("\"issued\""));
+    daemon.sh("rm $M/leases/app/*");
+    assert!(tail.line().contains("lease_id"));
+}
+
+#[test]
+fn long_directories_are_listed_whole_and_removed_whole() {
+    let daemon = Daemon::ready();
+    let name = |number| format!("{number:03}-a-name-of-some-length-so-that-one-read-of-the-directory-does-not-do");
+    let names: Vec<String> = (0..150).map(name).collect();
+    for name in &names {
+        daemon.write(&format!("roles/{name}"), "organization = \"acme\"");
+    }
+    for directory in ["roles", "creds", "leases"] {
+        let mut listed = daemon.names(directory);
+        listed.sort();
+        assert_eq!(listed, names, "{directory}");
+    }
+    daemon.sh("rm -r $M/roles/*");
+    assert!(daemon.names("roles").is_empty() && daemon.names("creds").is_empty());
+}

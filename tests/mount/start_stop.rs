@@ -102,6 +102,22 @@ fn a_hanging_upstream_does_not_hold_up_a_stop() {
 }
 
 #[test]
+fn a_stop_frees_who_waits_in_an_open() {
+    let mut daemon = Daemon::ready();
+    daemon.write("roles/app", &daemon.team_role(""));
+    daemon.fake.set_fault(Route::CreateTeamToken, 1, Fault::delay(Duration::from_secs(60)));
+    let mut reader = daemon.holder("echo; cat $M/creds/app/token 2>&1; echo; read");
+    reader.line();
+    eventually("it waits", || {
+        daemon.fake.requests().iter().any(|request| request.route == Some(Route::CreateTeamToken))
+    });
+    let (status, took) = daemon.stop(Signal::TERM);
+    assert!(status.success() && took < Duration::from_secs(5), "{took:?} {}", daemon.log());
+    let said = reader.line();
+    assert!(said.contains("cat: "), "{said}");
+}
+
+#[test]
 fn after_kill_9_the_next_start_goes_on() {
     let mut daemon = Daemon::ready();
     daemon.write("roles/app", &daemon.team_role(""));
@@ -165,24 +181,38 @@ fn tfcfs_umount_ends_the_daemon_also_when_busy() {
 #[test]
 fn daemon_returns_when_the_mount_answers() {
     let site = Site::new();
-    let mut command = site.command(&["--ephemeral", "--daemon"]);
-    let status = command.status().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tfcfs"));
+    // Relative paths mean the directory where it was started.
+    fs::write(site.beside("settings.toml"), "").unwrap();
+    command.args(["mount", "mnt", "--config", "settings.toml", "--state", "state", "--daemon"]);
+    let status = command.current_dir(site.dir.path()).status().unwrap();
     assert_eq!(status.code(), Some(0), "{}", site.log());
     let served = fs::read_to_string(site.at("status"));
-    // Found by its own mount point on its command line.
-    let place = site.at("");
+    let reloaded = site.beside("settings.toml");
+    fs::write(&reloaded, "[roles.late]\norganization = \"acme\"\n").unwrap();
+    // Found by its state, which it keeps open.
+    let state = site.beside("state");
     let of_this_place = |pid: &u32| {
-        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        line.split(|byte| *byte == 0).any(|word| word == place.as_os_str().as_encoded_bytes())
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        files.filter_map(|file| fs::read_link(file.path()).ok()).any(|file| file.starts_with(&state))
     };
     let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
     let pid: Vec<u32> = pids.filter(of_this_place).collect();
+    // In a session of its own, so that no terminal takes it along, and in no directory's way.
+    let session: Vec<_> = pid.iter().map(|pid| rustix::process::getsid(Pid::from_raw(*pid as i32)).unwrap()).collect();
+    let directory: Vec<_> = pid.iter().map(|pid| fs::read_link(format!("/proc/{pid}/cwd")).unwrap()).collect();
+    for pid in &pid {
+        kill_process(Pid::from_raw(*pid as i32).unwrap(), Signal::HUP).unwrap();
+    }
+    eventually("it reads its settings again", || site.at("roles/late").exists());
     for pid in &pid {
         kill_process(Pid::from_raw(*pid as i32).unwrap(), Signal::TERM).unwrap();
     }
     eventually("it stops", || !site.is_mounted());
     assert!(served.unwrap().contains("version"));
     assert_eq!(pid.len(), 1);
+    assert_eq!(session[0].as_raw_nonzero().get() as u32, pid[0]);
+    assert_eq!(directory[0], Path::new("/"));
 }
 
 #[test]
