@@ -41,14 +41,15 @@ pub(super) fn mount(args: MountArgs) -> Result<(), Failure> {
 fn plan(args: &MountArgs) -> Result<MountPlan, Failure> {
     let default = Path::new(DEFAULT_FILE);
     let file = args.config.clone().or_else(|| default.exists().then(|| default.to_owned()));
-    // Read again at SIGHUP, when a daemon is in another directory.
-    let file = file.map(|file| std::path::absolute(&file).unwrap_or(file));
+    // Read again later, when a daemon is in another directory.
+    let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+    let file = file.map(absolute);
     let mut settings = match &file {
         Some(file) => Settings::load(file).map_err(|error| Failure::new(ExitCode::Settings, error.to_string()))?,
         None => Settings::default(),
     };
     settings.allow_other |= args.allow_other;
-    settings.state = args.state.clone().or(settings.state);
+    settings.state = args.state.clone().or(settings.state).map(absolute);
     Ok(MountPlan { mount_point: args.mount_point.clone(), settings, settings_file: file, ephemeral: args.ephemeral })
 }
 
