@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use table::Table;
 
 /// What can be measured, in the order of the table.
-const SUBJECTS: &[(&str, fn(&mut Table) -> Outcome)] = &[
+const SUBJECTS: &[(&str, Measure)] = &[
     ("requests", requests::measure),
     ("hit", hit::measure),
     ("mint", mint::measure),
@@ -33,6 +33,9 @@ const SUBJECTS: &[(&str, fn(&mut Table) -> Outcome)] = &[
     ("rate", rate::measure),
     ("idle", idle::measure),
 ];
+
+/// Adds the figures of one subject to the table.
+type Measure = fn(&mut Table) -> Outcome;
 
 /// Nothing here can go on after an error.
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
