@@ -66,6 +66,16 @@ impl FakeApi {
         self.state.lock().faults.push((call, faults.into_iter().collect()));
     }
 
+    /// How many scripted faults nobody met yet.
+    pub fn faults_left(&self) -> usize {
+        self.state.lock().faults.iter().map(|(_, faults)| faults.len()).sum()
+    }
+
+    /// Upstream is well again.
+    pub fn forget_faults(&self) {
+        self.state.lock().faults.clear();
+    }
+
     pub fn set_token_length(&self, length: usize) {
         self.state.lock().token_length = length;
     }

@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod machine;
+pub mod model;
 
 use std::sync::Arc;
 use std::time::Duration;
