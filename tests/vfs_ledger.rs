@@ -256,3 +256,18 @@ async fn serials_never_repeat_over_restarts() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_rename_brings_no_removed_record_back() {
+    let m = machine(SLOT).await;
+    let held = m.open("creds/app/token").await.unwrap();
+    m.pass(seconds(8)).await;
+    m.write("rotate/app", "\n").await.unwrap();
+    m.rename("roles/app", "roles/web").await.unwrap();
+    m.pass(seconds(90_000)).await;
+    m.rename("roles/web", "roles/app").await.unwrap();
+    m.close(held);
+    m.pass(seconds(90_000)).await;
+    let left: Vec<String> = m.store.load().await.unwrap().into_iter().map(|record| record.key).collect();
+    assert!(!left.iter().any(|key| key.starts_with("lease/")), "{left:?}\n{}", m.cat("events").await.unwrap());
+}

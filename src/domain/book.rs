@@ -129,6 +129,7 @@ impl Book {
             let linger = contents.lingers.get(&record.id).copied();
             book.adopt(record, linger, now);
         }
+        book.bury_orphans(now);
         book
     }
 

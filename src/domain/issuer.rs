@@ -293,7 +293,16 @@ impl Issuer {
             let (mut record, anchor) = self.book.lock().plan(role, scope, opener, self.now())?;
             self.spare_anchor(&record, &anchor).await?;
             record.description = describe(&self.settings.host, &record);
-            let intent = self.ledger.intent(record).await?.into_inner();
+            let (id, serial) = (record.id.clone(), record.serial);
+            let intent = match self.ledger.intent(record).await {
+                Ok(intent) => intent.into_inner(),
+                Err(error) => {
+                    // It may have reached the disk all the same: its number is spent.
+                    self.book.lock().spend(serial);
+                    let _ = self.ledger.gone(&id).await;
+                    return Err(error.into());
+                }
+            };
             let request = CreateToken {
                 owner: intent.owner.clone(),
                 credential_type: intent.credential_type,
@@ -301,14 +310,17 @@ impl Issuer {
                 expires_at: upstream_end(intent.ends_at),
             };
             match self.api.create(&anchor.access, &request).await {
-                Ok(issued) => return self.keep(intent, issued, &request, &anchor).await,
+                Ok(issued) => return self.keep(intent, issued, &request).await,
                 Err(error) if error.effect == Effect::Unknown => {
                     let owner = intent.owner.clone();
                     self.search_soon(intent);
                     return Err(Error::upstream(error, Some(&owner)));
                 }
                 Err(error) => {
-                    self.ledger.gone(&intent.id).await?;
+                    if let Err(error) = self.ledger.gone(&intent.id).await {
+                        self.discard_soon(intent.never_made());
+                        return Err(error.into());
+                    }
                     if error.kind != ApiErrorKind::DescriptionTaken {
                         return Err(Error::upstream(error, Some(&intent.owner)));
                     }
@@ -325,12 +337,11 @@ impl Issuer {
         mut intent: LeaseRecord,
         issued: Issued,
         request: &CreateToken,
-        anchor: &Anchor,
     ) -> Result<(), Error> {
         let asked = request.expires_at;
         let acceptable = issued.expires_at.is_some_and(|end| end <= later(asked, LIFETIME_TOLERANCE));
         if !acceptable {
-            return self.refuse_lifetime(intent, issued, asked).await;
+            return Err(self.refuse_lifetime(intent, issued, asked));
         }
         if let Some(end) = issued.expires_at
             && later(end, LIFETIME_TOLERANCE) < asked
@@ -341,12 +352,9 @@ impl Issuer {
         let durable = match self.ledger.live(&intent, &issued).await {
             Ok(durable) => durable,
             Err(error) => {
-                // Nobody may have it. The intent stands, so a later search finds what this DELETE does not.
-                let _ = match intent.credential_type.is_slot() {
-                    true => self.api.revoke_slot(&anchor.access, &intent.owner).await,
-                    false => self.api.revoke(&anchor.access, &issued.id).await,
-                };
-                self.search_soon(intent);
+                // Nobody may have it. The ledger has it as an intent or as alive: it is deleted as soon as the ledger
+                // takes that decision, lest a crash leave a dead token that is called alive.
+                self.discard_issued(intent, issued);
                 return Err(error.into());
             }
         };
@@ -373,18 +381,21 @@ impl Issuer {
     }
 
     /// A token whose end is not what we asked for is revoked, not handed out.
-    async fn refuse_lifetime(
-        self: &Arc<Self>,
-        intent: LeaseRecord,
-        issued: Issued,
-        asked: Timestamp,
-    ) -> Result<(), Error> {
+    fn refuse_lifetime(self: &Arc<Self>, intent: LeaseRecord, issued: Issued, asked: Timestamp) -> Error {
         let got = issued.expires_at.map_or_else(|| "none".to_owned(), |end| end.to_string());
         let detail = format!("asked for {asked}, got {got}; servers before TFE v202305-1 cannot end tokens");
         let owner = intent.owner.clone();
-        let record = self.ledger.live(&intent, &issued).await?.into_inner();
-        self.discard_soon(record);
-        Err(Error::upstream(ApiError::new(ApiErrorKind::Lifetime, detail), Some(&owner)))
+        self.discard_issued(intent, issued);
+        Error::upstream(ApiError::new(ApiErrorKind::Lifetime, detail), Some(&owner))
+    }
+
+    /// A token that was made and that nobody may have.
+    fn discard_issued(self: &Arc<Self>, intent: LeaseRecord, issued: Issued) {
+        if intent.credential_type.is_slot() {
+            // It took the slot all the same: the token that openers got so far is dead.
+            self.end_replaced(&intent.scope);
+        }
+        self.discard_soon(intent.made(&issued));
     }
 
     /// Refuses to fill a slot whose present token is our own anchor.

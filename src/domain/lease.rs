@@ -16,8 +16,8 @@ use super::anchor::Address;
 use super::error::Ended;
 use super::name::{AnchorName, RoleName};
 use super::owner::{CredentialType, Owner};
-use super::role::{OnClose, Times};
-use super::token::{Token, TokenId};
+use super::role::{OnClose, Role, Times};
+use super::token::{Issued, Token, TokenId};
 
 /// A number that is never given twice, not even over restarts. Names lease nodes and unshared nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -152,6 +152,24 @@ pub struct LeaseRecord {
     pub on_close: OnClose,
     /// Who caused it.
     pub opener: Opener,
+}
+
+impl LeaseRecord {
+    /// Whether it is what `role` means now: the same owner, type and anchor.
+    pub fn is_of(&self, role: &Role) -> bool {
+        self.owner == role.owner && self.credential_type == role.credential_type && self.anchor == role.anchor
+    }
+
+    /// The record of an intent that upstream answered.
+    pub fn made(&self, issued: &Issued) -> Self {
+        let (token_id, token) = (Some(issued.id.clone()), Some(issued.token.clone()));
+        Self { phase: Phase::Live, token_id, token, ..self.clone() }
+    }
+
+    /// The record of a token that does not exist: nothing is left to do but to remove it.
+    pub fn never_made(&self) -> Self {
+        Self { phase: Phase::Revoking, token_id: None, token: None, ..self.clone() }
+    }
 }
 
 /// A lease in memory.

@@ -165,12 +165,7 @@ impl Ledger {
     /// # Errors
     /// The store's; the intent stands then.
     pub async fn live(&self, intent: &LeaseRecord, issued: &Issued) -> Result<Durable<LeaseRecord>, StoreError> {
-        let record = LeaseRecord {
-            phase: Phase::Live,
-            token_id: Some(issued.id.clone()),
-            token: Some(issued.token.clone()),
-            ..intent.clone()
-        };
+        let record = intent.made(issued);
         let expect = self.expected(&record.id);
         self.swap(record, expect).await
     }

@@ -266,6 +266,8 @@ impl Vfs {
                 // The former token of a slot is dead upstream, though its bytes stay readable for a moment.
                 lease.record.scope == knock.scope
                     && !lease.record.credential_type.is_slot()
+                    // The role may mean another owner since.
+                    && book.role(&knock.name).is_some_and(|entry| lease.record.is_of(&entry.role))
                     && lease.is_live(now)
                     && lease.superseded_at.is_some_and(|at| later(at, RETRY) > now)
             })

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::{Book, Flight, Landing};
+use super::{Book, Flight, Landing, RoleEntry};
 use crate::domain::anchor::Anchor;
 use crate::domain::error::{Ended, Error};
 use crate::domain::lease::{Adequacy, AfterClose, Lease, LeaseId, LeaseRecord, Opener, Phase, Scope, Serial, later};
@@ -103,7 +103,9 @@ impl Book {
             lease.ended = Some(Ended::Revoked);
         }
         let (serial, issued_at) = (lease.record.serial, lease.record.issued_at);
-        let reusable = phase == Phase::Live && !matches!(scope, Scope::Open { .. });
+        // A role that was written anew meanwhile may mean another owner; one that is not in force yet may come back.
+        let of_role = self.role(&lease.record.role).is_none_or(|entry| lease.record.is_of(&entry.role));
+        let reusable = phase == Phase::Live && of_role && !matches!(scope, Scope::Open { .. });
         self.insert(lease);
         if !reusable {
             return;
@@ -194,6 +196,11 @@ impl Book {
         let serial = self.take_serial()?;
         self.prospects.insert(scope.clone(), serial);
         Ok(serial)
+    }
+
+    /// A serial that a record may have is never given to another one, whatever became of the token.
+    pub fn spend(&mut self, serial: Serial) {
+        self.prospects.retain(|_, prospect| *prospect != serial);
     }
 
     /// Whether `serial` is the prospect of `scope`.
@@ -390,11 +397,8 @@ impl Book {
         self.changed();
         let record = record.into_inner();
         let (scope, serial, name) = (record.scope.clone(), record.serial, record.role.clone());
-        self.prospects.retain(|_, prospect| *prospect != serial);
-        let wanted = self.role(&name).is_some_and(|entry| {
-            let role = &entry.role;
-            role.owner == record.owner && role.credential_type == record.credential_type && role.anchor == record.anchor
-        });
+        self.spend(serial);
+        let wanted = self.role(&name).is_some_and(|entry| record.is_of(&entry.role));
         let mut lease = Lease::new(record, now);
         if !wanted {
             lease.ended = Some(Ended::Revoked);
@@ -529,12 +533,17 @@ impl Book {
     /// The records of a role's leases as they will be under another name.
     pub fn leases_renamed(&self, from: &RoleName, to: &RoleName) -> Vec<LeaseRecord> {
         let own = self.serials_of(from).filter_map(|serial| self.leases.get(&serial));
-        own.map(|lease| {
-            let scope = lease.record.scope.renamed(to);
-            LeaseRecord { role: to.clone(), scope, ..lease.record.clone() }
-        })
-        .filter(|record| record.token.is_some())
-        .collect()
+        // The record of an ended lease, or of a slot token that a rotation has replaced, may be removed already.
+        let recorded = |lease: &&Lease| {
+            let replaced = lease.superseded_at.is_some() && lease.record.credential_type.is_slot();
+            lease.ended.is_none() && !replaced
+        };
+        own.filter(recorded)
+            .map(|lease| {
+                let scope = lease.record.scope.renamed(to);
+                LeaseRecord { role: to.clone(), scope, ..lease.record.clone() }
+            })
+            .collect()
     }
 
     /// Gives a lingering lease its `ttl` anew.
@@ -544,19 +553,22 @@ impl Book {
         }
     }
 
-    /// Whether another role than `name` uses the slot of a lease.
-    pub fn slot_shared_beyond(&self, record: &LeaseRecord, name: &RoleName) -> Option<RoleName> {
+    /// A role in force that uses the slot of a lease, rather the one it was issued for.
+    pub fn slot_user(&self, record: &LeaseRecord) -> Option<RoleName> {
         if !record.credential_type.is_slot() {
             return None;
         }
-        self.roles()
-            .find(|(other, entry)| {
-                *other != name
-                    && entry.role.owner == record.owner
-                    && entry.role.credential_type == record.credential_type
-                    && self.anchor(&entry.role.anchor).is_some_and(|a| a.anchor.access.address == record.address)
-            })
-            .map(|(other, _)| other.clone())
+        let uses = |entry: &RoleEntry| {
+            let role = &entry.role;
+            let anchor = self.anchor(&role.anchor);
+            role.owner == record.owner
+                && role.credential_type == record.credential_type
+                && anchor.is_some_and(|anchor| anchor.anchor.access.address == record.address)
+        };
+        if self.role(&record.role).is_some_and(uses) {
+            return Some(record.role.clone());
+        }
+        self.roles().find(|(_, entry)| uses(entry)).map(|(name, _)| name.clone())
     }
 
     /// Hands a slot lease to another role that uses the slot.

@@ -5,22 +5,36 @@ use jiff::Timestamp;
 use super::{AnchorEntry, Book, Origin, RoleEntry};
 use crate::domain::anchor::Anchor;
 use crate::domain::error::Error;
-use crate::domain::lease::{Scope, Serial};
+use crate::domain::lease::{Scope, Serial, later};
 use crate::domain::ledger::Rotation;
 use crate::domain::name::{AnchorName, RoleName};
+use crate::domain::owner::{CredentialType, Owner};
 use crate::domain::role::Role;
+
+/// How long the leases of a role that is missing at a start wait for it.
+const ORPHAN_GRACE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// A removed role whose leases live for a grace: `install` and `mv` remove a file before they write it anew.
 #[derive(Debug, Clone)]
 pub struct Grave {
     /// Its name.
     pub name: RoleName,
-    /// What it was.
-    pub role: Role,
+    /// What it had issued was of this owner.
+    pub owner: Owner,
+    /// And of this type.
+    pub credential_type: CredentialType,
+    /// And made by this anchor.
+    pub anchor: AnchorName,
     /// What it had issued.
     pub serials: Vec<Serial>,
     /// End of the grace.
     pub until: Timestamp,
+}
+
+impl Grave {
+    fn is_of(&self, role: &Role) -> bool {
+        self.owner == role.owner && self.credential_type == role.credential_type && self.anchor == role.anchor
+    }
 }
 
 /// What writing a role did.
@@ -107,14 +121,14 @@ impl Book {
         let number = self.number(name);
         let former = self.roles.get(name).map(|entry| entry.role.clone());
         let existed = former.is_some();
-        let buried = self.graves.iter().position(|grave| &grave.name == name && grave.role.same_principal(&role));
-        let kept_tokens = match (&former, buried) {
-            (Some(former), _) => former.same_principal(&role) && former.share == role.share,
-            (None, Some(index)) => {
-                self.graves.remove(index);
-                true
+        let kept_tokens = match &former {
+            Some(former) => former.same_principal(&role) && former.share == role.share,
+            None => {
+                // It comes back within its grace, or from the configuration file at a start.
+                let buried = self.graves.len();
+                self.graves.retain(|grave| &grave.name != name || !grave.is_of(&role));
+                self.graves.len() < buried
             }
-            (None, None) => false,
         };
         if !kept_tokens {
             self.detach(name, now);
@@ -128,7 +142,8 @@ impl Book {
         self.changed();
         let entry = self.roles.remove(name)?;
         let serials = self.serials_of(name).collect();
-        self.graves.push(Grave { name: name.clone(), role: entry.role.clone(), serials, until });
+        let Role { owner, credential_type, anchor, .. } = entry.role.clone();
+        self.graves.push(Grave { name: name.clone(), owner, credential_type, anchor, serials, until });
         Some(entry)
     }
 
@@ -145,6 +160,24 @@ impl Book {
             self.move_lease(*serial, to);
         }
         moved
+    }
+
+    /// At a start: leases whose role is not in force wait for it, as if it had just been removed. The roles of the
+    /// configuration file come back at once; one that a crash cut off from its burial does not.
+    pub(super) fn bury_orphans(&mut self, now: Timestamp) {
+        let orphans: Vec<Grave> = self
+            .leases()
+            .filter(|lease| lease.ended.is_none() && self.role(&lease.record.role).is_none())
+            .map(|lease| Grave {
+                name: lease.record.role.clone(),
+                owner: lease.record.owner.clone(),
+                credential_type: lease.record.credential_type,
+                anchor: lease.record.anchor.clone(),
+                serials: vec![lease.record.serial],
+                until: later(now, ORPHAN_GRACE),
+            })
+            .collect();
+        self.graves.extend(orphans);
     }
 
     /// Graves whose grace is over.

@@ -255,7 +255,7 @@ impl Issuer {
         for serial in grave.serials {
             let heir = {
                 let book = self.book.lock();
-                book.lease(serial).and_then(|lease| book.slot_shared_beyond(&lease.record, &grave.name))
+                book.lease(serial).and_then(|lease| book.slot_user(&lease.record))
             };
             match heir {
                 Some(heir) => self.book.lock().inherit(serial, &heir),

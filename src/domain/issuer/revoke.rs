@@ -11,7 +11,7 @@ use crate::domain::anchor::Access;
 use crate::domain::book::Ending;
 use crate::domain::error::{Ended, Error};
 use crate::domain::event::Event;
-use crate::domain::lease::{LeaseRecord, Phase, Serial, later};
+use crate::domain::lease::{LeaseRecord, Phase, Scope, Serial, later};
 use crate::domain::ports::{ApiError, ApiErrorKind, StoreError, proof_access};
 
 /// First wait after a failed attempt; doubled each time up to [`BACKOFF_MOST`].
@@ -99,7 +99,7 @@ impl Issuer {
         let serial = ending.record.serial;
         self.observe(Event::Ended { lease: Box::new(ending.record.clone()), how: ending.how });
         if ending.gone {
-            self.proven_gone(&ending.record).await;
+            self.remove(&ending.record).await;
         } else {
             self.queue(ending.record);
             self.attempt(serial).await;
@@ -118,6 +118,7 @@ impl Issuer {
     /// A token that never gets into the book: revoke it in the background.
     pub(super) fn discard_soon(self: &Arc<Self>, record: LeaseRecord) {
         let serial = record.serial;
+        self.book.lock().spend(serial);
         self.queue(record);
         let issuer = self.clone();
         self.runtime.spawn(async move { issuer.attempt(serial).await });
@@ -198,12 +199,10 @@ impl Issuer {
         };
         let outcome = match self.durable_decision(record).await {
             Ok(record) => match self.prove_gone(&record).await {
-                Outcome::Gone => {
-                    self.pending.lock().remove(&serial);
-                    self.proven_gone(&record).await;
-                    self.wake.notify_one();
-                    return;
-                }
+                Outcome::Gone => match self.proven_gone(&record).await {
+                    Ok(()) => return,
+                    Err(error) => Outcome::NotYet(format!("it is gone, but the ledger cannot be written: {error}")),
+                },
                 not_yet => not_yet,
             },
             Err(error) => Outcome::NotYet(format!("the ledger cannot be written: {error}")),
@@ -241,6 +240,9 @@ impl Issuer {
     }
 
     async fn prove_gone(self: &Arc<Self>, record: &LeaseRecord) -> Outcome {
+        if record.phase == Phase::Revoking && record.token_id.is_none() {
+            return Outcome::Gone;
+        }
         if self.now() > later(record.ends_at, END_SKEW) && record.phase != Phase::Intent {
             // `expired-at` has ended it (DESIGN 8.5); trust that only if the token itself is refused.
             if let Some(outcome) = self.ask_the_token(record).await {
@@ -367,11 +369,7 @@ impl Issuer {
             None if self.now() > later(record.issued_at, SETTLED) => Outcome::Gone,
             None => Outcome::NotYet("waiting until a lost regenerate call cannot arrive any more".into()),
             Some(Outcome::Gone) => {
-                let ending = self.book.lock().end(current.serial, Ended::Revoked);
-                if let Some(ending) = ending {
-                    self.observe(Event::Ended { lease: Box::new(ending.record.clone()), how: ending.how });
-                    self.proven_gone(&ending.record).await;
-                }
+                self.end_replaced(&record.scope);
                 Outcome::NotYet("a lost regenerate call had its effect; the next open regenerates again".into())
             }
             Some(not_yet) => not_yet,
@@ -389,15 +387,33 @@ impl Issuer {
         }
     }
 
-    async fn proven_gone(&self, record: &LeaseRecord) {
-        if let Err(error) = self.ledger.gone(&record.id).await
-            && error != StoreError::Conflict
-        {
-            // The record stays and is proven gone again at the next start.
-            tracing::warn!(lease = %record.id, %error, "could not remove the record of a token that is gone");
+    /// The current lease of a slot whose token a regeneration has killed, though its successor came to nobody.
+    pub(super) fn end_replaced(self: &Arc<Self>, scope: &Scope) {
+        let ending = {
+            let mut book = self.book.lock();
+            let serial = book.current_lease(scope).map(|lease| lease.record.serial);
+            serial.and_then(|serial| book.end(serial, Ended::Revoked))
+        };
+        if let Some(ending) = ending {
+            self.observe(Event::Ended { lease: Box::new(ending.record.clone()), how: ending.how });
+            self.queue(ending.record.never_made());
+            self.wake.notify_one();
         }
+    }
+
+    /// The token of a lease is gone already: removes its record, for ever if need be.
+    async fn remove(self: &Arc<Self>, record: &LeaseRecord) {
+        self.queue(record.never_made());
+        self.attempt(record.serial).await;
+    }
+
+    async fn proven_gone(&self, record: &LeaseRecord) -> Result<(), StoreError> {
+        self.ledger.gone(&record.id).await?;
+        self.pending.lock().remove(&record.serial);
         self.book.lock().gone(record.serial);
         self.observe(Event::Gone { lease: Box::new(record.clone()) });
+        self.wake.notify_one();
+        Ok(())
     }
 
     /// The daemon stops: closes every handle, keeps what may live on, revokes what policy says, and waits for that
