@@ -36,9 +36,19 @@ struct Doors {
     /// show, and for whom.
     pages: HashMap<Ino, Arc<Pages>>,
     /// Who was answered ESTALE, and when.
-    stale: HashMap<(u32, Door, u32), Timestamp>,
+    stale: HashMap<(u32, Door, u32), (Timestamp, Ino)>,
     /// Sizes by role number.
     sizes: HashMap<u32, Sizes>,
+}
+
+/// What an OPEN of a superseded node is.
+enum Knocking {
+    /// The first of this caller: the kernel looks the path up again after ESTALE.
+    First,
+    /// The same node again: no path leads past a pinned dentry.
+    Pinned,
+    /// Another node: its path was replaced between its two tries.
+    Unlucky,
 }
 
 /// The pages of a node whose content changes over time.
@@ -109,17 +119,18 @@ impl DoorTable {
         self.0.lock().pages.entry(node).or_insert_with(fresh).clone()
     }
 
-    /// Answers ESTALE to a caller unless it just got one: then the path cannot be looked up again.
-    fn first_time(&self, key: (u32, Door, u32), now: Timestamp) -> bool {
+    /// Tells a first OPEN from a second try: no caller is ever answered ESTALE twice in a row.
+    fn knocking(&self, key: (u32, Door, u32), node: Ino, now: Timestamp) -> Knocking {
         let mut doors = self.0.lock();
         match doors.stale.remove(&key) {
-            Some(at) if later(at, RETRY) > now => false,
+            Some((at, former)) if later(at, RETRY) > now && former == node => Knocking::Pinned,
+            Some((at, _)) if later(at, RETRY) > now => Knocking::Unlucky,
             _ => {
                 if doors.stale.len() > 1024 {
-                    doors.stale.retain(|_, at| later(*at, RETRY) > now);
+                    doors.stale.retain(|_, (at, _)| later(*at, RETRY) > now);
                 }
-                doors.stale.insert(key, now);
-                true
+                doors.stale.insert(key, (now, node));
+                Knocking::First
             }
         }
     }
@@ -257,15 +268,18 @@ impl Vfs {
     /// A shared node that the path does not mean any more.
     fn open_superseded(&self, knock: Knock, nonblock: bool) -> Reply<Opened> {
         let now = self.issuer.now();
-        if self.doors.first_time((knock.number, knock.door, knock.caller.tid), now) {
-            return Reply::Now(Err(Errno(libc::ESTALE)));
-        }
+        let pinned = match self.doors.knocking((knock.number, knock.door, knock.caller.tid), knock.node, now) {
+            Knocking::First => return Reply::Now(Err(Errno(libc::ESTALE))),
+            Knocking::Pinned => true,
+            Knocking::Unlucky => false,
+        };
         let just_now = {
             let book = self.issuer.book();
             book.lease(knock.serial).is_some_and(|lease| {
                 // The former token of a slot is dead upstream, though its bytes stay readable for a moment.
+                let dead = pinned && lease.record.credential_type.is_slot();
                 lease.record.scope == knock.scope
-                    && !lease.record.credential_type.is_slot()
+                    && !dead
                     // The role may mean another owner since.
                     && book.role(&knock.name).is_some_and(|entry| lease.record.is_of(&entry.role))
                     && lease.is_live(now)
