@@ -144,18 +144,21 @@ impl Fields {
     /// # Errors
     /// Another type, or an account that this machine does not know.
     pub fn account(&mut self, key: &str, find: &dyn Fn(&str) -> Option<u32>) -> Result<Option<u32>> {
-        match self.take(key) {
-            None => Ok(None),
-            // The highest number means "nobody in particular" to chown.
-            Some(Value::Integer(number)) => match u32::try_from(number) {
-                Ok(number) if number != u32::MAX => Ok(Some(number)),
-                _ => Err(self.wrong(key, "is not the number of an account")),
+        let number = match self.take(key) {
+            None => return Ok(None),
+            Some(Value::Integer(number)) => number,
+            Some(Value::String(name)) => match name.parse().ok().or_else(|| find(&name).map(i64::from)) {
+                Some(number) => number,
+                None => {
+                    return Err(self.wrong(key, "names an account that this machine does not know; write its number"));
+                }
             },
-            Some(Value::String(name)) => match name.parse().ok().or_else(|| find(&name)) {
-                Some(number) => Ok(Some(number)),
-                None => Err(self.wrong(key, "names an account that this machine does not know; write its number")),
-            },
-            Some(other) => Err(self.type_error(key, "a name or a number", &other)),
+            Some(other) => return Err(self.type_error(key, "a name or a number", &other)),
+        };
+        // The highest number means "nobody in particular" to chown.
+        match u32::try_from(number) {
+            Ok(number) if number != u32::MAX => Ok(Some(number)),
+            _ => Err(self.wrong(key, "is not the number of an account")),
         }
     }
 

@@ -104,8 +104,13 @@ fn parse(text: &str) -> Result<Table, Failure> {
 fn toml_failure(text: &str, error: &toml::de::Error) -> Failure {
     let at = error.span().map_or(text.len(), |span| span.start);
     let line = text[..at.min(text.len())].matches('\n').count() + 1;
-    // The parser's own message never quotes a value; its Display would show the line.
-    let message = format!("line {line}: {}", error.message().trim_end().replace('\n', " "));
+    let lonely = |line: &&str| !line.contains('=') && !line.trim_start().starts_with('[');
+    let message = match text.lines().nth(line - 1).filter(lonely) {
+        Some(_) if error.message().starts_with("key with no value") => "expected key = value".to_owned(),
+        // The parser's own message never quotes a value; its Display would show the line.
+        _ => error.message().trim_end().replace('\n', " "),
+    };
+    let message = format!("line {line}: {message}");
     // An unclosed string or array is reported where it ends, at the last line break at the earliest.
     match text[at.min(text.len())..].trim().is_empty() {
         true => Failure::AtTheEnd(message),

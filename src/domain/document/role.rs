@@ -264,7 +264,8 @@ pub fn parse_mode(fields: &mut Fields) -> Result<Option<u16>, DocumentError> {
         None => return Ok(None),
         Some(Value::String(text)) => {
             let digits = text.strip_prefix("0o").unwrap_or(&text);
-            u32::from_str_radix(digits, 8).map_err(|_| fields.wrong("mode", WHAT))?
+            let octal = digits.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
+            u32::from_str_radix(digits, 8).ok().filter(|_| octal).ok_or_else(|| fields.wrong("mode", WHAT))?
         }
         // TOML's 0o440 and a decimal 440 both arrive as numbers; 440 as a number has bits that no mode here has.
         Some(Value::Integer(number)) => u32::try_from(number).map_err(|_| fields.wrong("mode", WHAT))?,
