@@ -4,6 +4,7 @@
 //! call nobody and touch no disk. Only OPEN, WRITE, FLUSH, UNLINK, RENAME and SETATTR may have to wait; they return
 //! [`Reply::Later`] then, with a deadline inside.
 
+mod changing;
 mod control;
 mod creds;
 mod doors;

@@ -1,8 +1,9 @@
 //! Everything known in memory: roles, anchors, leases and who shares them. Pure: `now` is an argument, nothing waits.
 //!
 //! One mutex guards the book (see [`super::issuer::Issuer`]); it is held for moments and never over an await or a
-//! kernel notification. `roles.rs` has the part about roles and anchors, `leases.rs` the part about leases.
+//! kernel notification. `roles.rs` has the part about roles and anchors, `leases.rs` and `flights.rs` the parts about leases and their making.
 
+mod flights;
 mod leases;
 mod roles;
 
@@ -19,7 +20,8 @@ use super::ledger::{Contents, Rotation, SERIAL_STEP};
 use super::name::{AnchorName, RoleName};
 use super::role::{Limits, Role};
 
-pub use leases::{Claim, Counts, Due, Ending, Published};
+pub use flights::Published;
+pub use leases::{Claim, Counts, Due, Ending};
 pub use roles::{Grave, Write};
 
 /// Where a role or anchor comes from.
