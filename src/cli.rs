@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -17,9 +18,7 @@ use crate::exit::{ExitCode, Failure};
     long_about = "Mounts a filesystem in which API tokens of HCP Terraform and Terraform Enterprise are files: a token is made \
                   when its file is opened and ends after the last close. The commands that look (status, leases, roles, errors, \
                   events) read the mount itself.",
-    after_help = "Exit codes: 0 done, 1 internal error, 2 wrong command line, 3 no tfcfs mounted there, 4 mount point unusable, \
-                  5 settings or document wrong, 6 state directory unusable, 7 the mount does not let you in, 130 stopped by a \
-                  second signal."
+    after_help = exit_codes()
 )]
 pub struct Cli {
     /// What to do.
@@ -126,13 +125,13 @@ pub struct MountArgs {
     #[arg(long, env = "TFCFS_CONFIG")]
     pub config: Option<PathBuf>,
     /// State directory: roles, anchors and the ledger of every token, sealed; /var/lib/tfcfs if left out.
-    #[arg(long, env = "TFCFS_STATE", conflicts_with = "ephemeral")]
+    #[arg(long, env = "TFCFS_STATE")]
     pub state: Option<PathBuf>,
     /// Keep nothing on disk; a stop revokes everything.
-    #[arg(long, env = "TFCFS_EPHEMERAL")]
+    #[arg(long, env = "TFCFS_EPHEMERAL", value_parser = FalseyValueParser::new())]
     pub ephemeral: bool,
     /// Let other users in; modes and owners decide what they may read.
-    #[arg(long, env = "TFCFS_ALLOW_OTHER")]
+    #[arg(long, env = "TFCFS_ALLOW_OTHER", value_parser = FalseyValueParser::new())]
     pub allow_other: bool,
     /// Options as mount(8) gives them: allow_other, config=FILE, state=DIR, ephemeral.
     #[arg(short = 'o', value_name = "OPTIONS", value_delimiter = ',')]
@@ -146,6 +145,11 @@ pub struct MountArgs {
     /// How much to log: error, warn, info, debug, trace.
     #[arg(long, env = "TFCFS_LOG_LEVEL", default_value = "info")]
     pub log_level: String,
+}
+
+fn exit_codes() -> String {
+    let codes = ExitCode::ALL.map(|(code, meaning)| format!("{} {meaning}", code as i32));
+    format!("Exit codes: {}.", codes.join(", "))
 }
 
 /// Options that mount(8) adds and that mean nothing here.
@@ -186,6 +190,14 @@ impl MountArgs {
                 ("config", file) if !file.is_empty() => self.config = Some(file.into()),
                 ("state", directory) if !directory.is_empty() => self.state = Some(directory.into()),
                 _ if name.is_empty() || IGNORED.contains(&name) || name.starts_with("x-") => {}
+                ("config" | "state", _) => {
+                    let text = format!("mount option {name} needs a value: {name}=PATH");
+                    return Err(Failure::new(ExitCode::Usage, text));
+                }
+                ("allow_other" | "ephemeral", _) => {
+                    let text = format!("mount option {name} takes no value");
+                    return Err(Failure::new(ExitCode::Usage, text));
+                }
                 ("ro", _) => {
                     let text = "a read-only mount cannot be configured nor announce changes";
                     return Err(Failure::new(ExitCode::Usage, text).hint("leave ro out; modes decide who may write"));

@@ -6,6 +6,8 @@ mod mount;
 mod print;
 mod tables;
 
+use std::path::PathBuf;
+
 use clap::CommandFactory;
 
 use crate::cli::{Cli, Command};
@@ -26,15 +28,22 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Events { follow, look } => tables::events(&look, follow),
         Command::Check { files, kind, json } => check::check(&files, kind, json),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "tfcfs", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "tfcfs", &mut script);
+            print::bytes(&script)
         }
-        Command::Man { directory } => {
-            let written = match directory {
-                Some(directory) => clap_mangen::generate_to(Cli::command(), directory),
-                None => clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout()),
-            };
-            written.map_err(|error| Failure::new(ExitCode::Internal, format!("the manual cannot be written: {error}")))
+        Command::Man { directory } => man(directory),
+    }
+}
+
+fn man(directory: Option<PathBuf>) -> Result<(), Failure> {
+    let fail = |error| Failure::new(ExitCode::Internal, format!("the manual cannot be written: {error}"));
+    match directory {
+        Some(directory) => clap_mangen::generate_to(Cli::command(), directory).map_err(fail),
+        None => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(fail)?;
+            print::bytes(&page)
         }
     }
 }

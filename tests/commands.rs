@@ -1,176 +1,353 @@
-//! The command line: the real binary against a directory that imitates a mount, and every exit code that needs none.
+//! The program itself, on a plain directory tree that looks like a mount.
 
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-fn tfcfs(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tfcfs"));
-    for name in ["TFCFS_MOUNTPOINT", "TFCFS_CONFIG", "TFCFS_STATE", "TFCFS_EPHEMERAL", "TFCFS_ALLOW_OTHER"] {
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tfcfs");
+
+/// What a run left behind.
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    fn ok(self) -> String {
+        assert_eq!((self.code, self.err.as_str()), (0, ""), "{}", self.out);
+        self.out
+    }
+
+    fn json(self) -> Value {
+        serde_json::from_str(&self.ok()).unwrap()
+    }
+
+    fn failed(self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, code, "{}{}", self.out, self.err);
+        for word in words {
+            assert!(self.err.contains(word), "{word:?} is not in: {}", self.err);
+        }
+    }
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TFCFS_")) {
         command.env_remove(name);
     }
-    command.args(arguments).output().unwrap()
+    command
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
+fn finish(mut command: Command) -> Ran {
+    let output = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Ran { code: output.status.code().expect("an exit code"), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// What ran well printed.
-fn out(arguments: &[&str]) -> String {
-    let output = tfcfs(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
-    text(&output.stdout)
+fn run(arguments: &[&str]) -> Ran {
+    finish(command(arguments))
 }
 
-/// Exit code and standard error of what failed.
-fn failed(arguments: &[&str]) -> (i32, String) {
-    let output = tfcfs(arguments);
-    (output.status.code().unwrap(), text(&output.stderr))
-}
+/// A tree as the mount shows it.
+struct Tree(TempDir);
 
-const LEASE: &str = "01a20d7f864e7dd1aeb1ddeeb4dcbc43";
+impl Tree {
+    fn empty() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
 
-fn mount() -> TempDir {
-    let directory = tempfile::tempdir().unwrap();
-    let write = |path: &str, text: &str| {
-        let path = directory.path().join(path);
+    fn new() -> Self {
+        let tree = Self::empty();
+        tree.put("status", "version = \"0.1.0\"\nroles = 2\n\n[leases]\nlive = 1\n");
+        tree.put("errors", "2026-11-24T12:00:00.000Z uid=7 EACCES creds/a\\x20b/token: no way: ask root\n");
+        tree.put(
+            "events",
+            concat!(
+                r#"{"time":"2026-11-24T12:00:00Z","event":"issued","role":"app","lease_id":"1"}"#,
+                "\n",
+                r#"{"time":"2026-11-24T12:00:01Z","event":"revoked","role":"app","lease_id":"1"}"#,
+                "\n"
+            ),
+        );
+        tree.put("roles/app", "team_id = \"team-1\"\ncredential_type = \"team\"\nttl = \"5m\"\n");
+        tree.put("roles/me", "user_id = \"user-1\"\nshare = \"open\"\n");
+        tree.put("roles/.draft", "not a role\n");
+        tree.put("creds/app/token", "hunter2");
+        tree.put("creds/me/token", "hunter2");
+        tree.put(
+            "leases/app/1",
+            "lease_id = \"1\"\nrole = \"app\"\ncredential_type = \"team\"\ntoken_id = \"at-1\"\nstate = \"held\"\nhandles = 2\nexpires_at = \"2026-11-24T13:00:00Z\"\nopened_by_uid = 7\n",
+        );
+        fs::create_dir(tree.path("leases/me")).unwrap();
+        tree
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    /// Writes a file, and says where it is.
+    fn put(&self, name: &str, text: &str) -> String {
+        let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
-    };
-    write("status", "version = \"0.1.0\"\nroles = 1\n[leases]\nlive = 1\n");
-    write("roles/app", "team_id = \"team-1\"\ncredential_type = \"team\"\nttl = \"10m\"\n");
-    write("creds/app/token", "x");
-    write(
-        &format!("leases/app/{LEASE}"),
-        &format!(
-            "lease_id = \"{LEASE}\"\nrole = \"app\"\ncredential_type = \"team\"\ntoken_id = \"at-1\"\nstate = \"held\"\n\
-             handles = 2\nexpires_at = \"2026-11-25T12:00:00.000Z\"\nopened_by_uid = 7\n"
-        ),
-    );
-    fs::create_dir_all(directory.path().join("leases/idle")).unwrap();
-    write("errors", "2026-11-24T11:00:00.123Z uid=1000 EACCES creds/a\\x20b/token: not you; ask: somebody\n");
-    write("events", "{\"time\":\"2026-11-24T11:00:00.000Z\",\"event\":\"issued\",\"role\":\"app\",\"uid\":7}\n");
-    directory
-}
-
-fn path(directory: &TempDir) -> &str {
-    directory.path().to_str().unwrap()
-}
-
-#[test]
-fn the_commands_that_look() {
-    let mount = mount();
-    let at = ["--mount", path(&mount)];
-    let show = |words: &[&str]| out(&[words, &at[..]].concat());
-    let json = |words: &[&str]| -> serde_json::Value {
-        serde_json::from_str(&out(&[words, &at[..], &["--json"]].concat())).unwrap()
-    };
-    assert!(show(&["status"]).contains("live = 1"));
-    assert_eq!(json(&["status"])["leases"]["live"], 1);
-    let leases = show(&["leases"]);
-    assert!(leases.contains(LEASE) && leases.contains("held") && leases.contains("at-1"), "{leases}");
-    assert_eq!(json(&["leases", "app"])[0]["handles"], 2);
-    assert_eq!(show(&["leases", "idle"]).trim(), "no live leases");
-    let roles = show(&["roles"]);
-    assert!(roles.contains("team team-1") && roles.contains("10m"), "{roles}");
-    assert_eq!(json(&["roles"])["app"]["ttl"], "10m");
-    assert!(show(&["errors"]).contains("not you"));
-    let error = &json(&["errors"])[0];
-    assert_eq!((&error["uid"], &error["errno"]), (&1000.into(), &"EACCES".into()));
-    assert_eq!(error["message"], "not you; ask: somebody");
-    assert!(show(&["events"]).contains("issued"));
-    assert_eq!(json(&["events"])["role"], "app");
-}
-
-#[test]
-fn a_reader_that_goes_away_is_no_failure() {
-    let mount = mount();
-    let many = "{\"event\":\"issued\"}\n".repeat(100_000);
-    fs::write(mount.path().join("events"), many).unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tfcfs"))
-        .args(["events", "--mount", path(&mount)])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    drop(child.stdout.take());
-    assert!(child.wait().unwrap().success());
-}
-
-#[test]
-fn exit_codes() {
-    let directory = tempfile::tempdir().unwrap();
-    let at = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
-    let state = at("state");
-    let code = |arguments: &[&str], expected: i32, says: &str| {
-        let (code, error) = failed(arguments);
-        assert_eq!(code, expected, "{arguments:?}: {error}");
-        assert!(error.contains(says), "{arguments:?}: {error}");
-    };
-    code(&["mout"], 2, "mount");
-    code(&["mount", &at("x"), "--state", &state, "--ephemeral"], 2, "cannot be used with");
-    code(&["mount", &at("x"), "-o", "allow_othr"], 2, "did you mean allow_other?");
-    code(&["mount", &at("x"), "-o", "ro"], 2, "hint:");
-    code(&["status", "--mount", &at("nowhere")], 3, "hint:");
-    code(&["mount", &at("missing"), "--state", &state], 4, "mkdir -p");
-    fs::write(at("file"), "").unwrap();
-    code(&["mount", &at("file"), "--state", &state], 4, "is not a directory");
-    fs::write(at("bad.toml"), "stat = \"x\"\n").unwrap();
-    fs::create_dir(at("mnt")).unwrap();
-    code(&["mount", &at("mnt"), "--config", &at("bad.toml")], 5, "did you mean \"state\"?");
-    code(&["mount", &at("mnt"), "--config", &at("none.toml")], 5, "cannot be read");
-    code(&["mount", &at("mnt"), "--state", &at("file")], 6, "--ephemeral");
-    code(&["umount", &at("mnt")], 3, "");
-}
-
-#[test]
-fn options_of_mount_8_are_accepted() {
-    // Unknown ones are refused before the mount point is looked at; these get as far as that.
-    let options = "rw,dev,suid,_netdev,nofail,x-systemd.automount,allow_other,ephemeral";
-    let (code, error) = failed(&["mount", "/nonexistent/tfcfs", "-o", options]);
-    assert_eq!(code, 4, "{error}");
-}
-
-#[test]
-fn check_says_what_would_be_refused() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = |name: &str, text: &str| {
-        let path = directory.path().join(name);
-        fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
-    let good = file("good", "team_id = \"team-1\"\ncredential_type = \"team\"\n");
-    let bad = file("bad", "team_id = \"team-1\"\ntll = 5\n");
-    let config = file("config", "address = \"https://tfe.example\"\ntoken = \"abc.atlasv1.planted\"\n");
-    let settings = file("tfcfs.toml", "allow_other = true\n[roles.app]\nuser_id = \"user-1\"\n");
-    let said = out(&["check", &good, &config, &settings]);
-    assert!(said.contains("(role): ok") && said.contains("(config): ok") && said.contains("(settings): ok"), "{said}");
-    let output = tfcfs(&["check", "--json", &good, &bad]);
-    assert_eq!(output.status.code(), Some(5));
-    let results: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&results[0]["ok"], &results[1]["ok"]), (&true.into(), &false.into()));
-    assert!(results[1]["error"].as_str().unwrap().contains("did you mean \"ttl\"?"));
-    let clear = file("clear", "address = \"http://tfe.example\"\ntoken = \"abc.atlasv1.planted\"\n");
-    let output = tfcfs(&["check", &clear]);
-    let said = text(&output.stdout) + &text(&output.stderr);
-    assert!(said.contains("clear text") && !said.contains("planted"), "{said}");
-}
-
-#[test]
-fn completions_manual_and_help() {
-    for shell in ["bash", "zsh", "fish"] {
-        assert!(out(&["completions", shell]).contains("leases"), "{shell}");
+        self.text(name)
     }
-    let script = out(&["completions", "bash"]);
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("tfcfs.bash");
-    fs::write(&file, script).unwrap();
-    assert!(Command::new("bash").arg("-n").arg(&file).status().unwrap().success());
-    assert!(out(&["man"]).contains(".TH tfcfs"));
-    out(&["man", path(&directory)]);
-    assert!(Path::new(&directory.path().join("tfcfs-mount.1")).exists());
-    let help = out(&["--help"]);
-    assert!(help.contains("Exit codes: 0 done") && help.contains("130"), "{help}");
+
+    fn look(&self, arguments: &[&str]) -> Ran {
+        run(&[arguments, &["--mount", &self.text("")]].concat())
+    }
+}
+
+#[test]
+fn status() {
+    let tree = Tree::new();
+    assert!(tree.look(&["status"]).ok().contains("live = 1"));
+    assert_eq!(tree.look(&["status", "--json"]).json()["leases"]["live"], 1);
+    let mut by_environment = command(&["status"]);
+    by_environment.env("TFCFS_MOUNTPOINT", tree.text(""));
+    assert!(finish(by_environment).ok().contains("roles = 2"));
+    tree.put("status", "something else");
+    tree.look(&["status", "--json"]).failed(3, &["status is not what tfcfs writes", "another version"]);
+}
+
+#[test]
+fn leases() {
+    let tree = Tree::new();
+    let shown = tree.look(&["leases"]).ok();
+    let lines: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["ROLE", "TYPE", "STATE", "HANDLES", "EXPIRES", "UID", "TOKEN", "LEASE"]);
+    assert_eq!(lines[1], ["app", "team", "held", "2", "2026-11-24T13:00:00Z", "7", "at-1", "1"]);
+    assert_eq!(lines.len(), 2);
+    assert_eq!(tree.look(&["leases", "app", "--json"]).json()[0]["handles"], 2);
+    assert_eq!(tree.look(&["leases", "me"]).ok(), "no live leases\n");
+    assert_eq!(tree.look(&["leases", "me", "--json"]).json(), json!([]));
+    tree.look(&["leases", "ap"]).failed(2, &["there is no role \"ap\"", "did you mean app?", "tfcfs roles"]);
+}
+
+#[test]
+fn roles() {
+    let tree = Tree::new();
+    let shown = tree.look(&["roles"]).ok();
+    let lines: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["ROLE", "TYPE", "OWNER", "SHARE", "TTL", "MAX_TTL", "ON_CLOSE"]);
+    assert_eq!(lines[1], ["app", "team", "team", "team-1", "role", "5m", "default", "linger"]);
+    assert_eq!(lines[2], ["me", "user", "user", "user-1", "open", "default", "default", "linger"]);
+    assert_eq!(lines.len(), 3, "drafts are no roles");
+    assert_eq!(tree.look(&["roles", "--json"]).json()["app"]["ttl"], "5m");
+    let none = Tree::empty();
+    fs::create_dir(none.path("creds")).unwrap();
+    assert!(none.look(&["roles"]).ok().starts_with("no roles"));
+    assert_eq!(none.look(&["roles", "--json"]).json(), json!({}));
+}
+
+#[test]
+fn errors_and_events() {
+    let tree = Tree::new();
+    assert!(tree.look(&["errors"]).ok().ends_with("creds/a\\x20b/token: no way: ask root\n"));
+    let error = json!({
+        "time": "2026-11-24T12:00:00.000Z", "uid": 7, "errno": "EACCES", "path": "creds/a\\x20b/token",
+        "message": "no way: ask root"
+    });
+    assert_eq!(tree.look(&["errors", "--json"]).json(), json!([error]));
+    tree.put("errors", "");
+    assert_eq!(tree.look(&["errors"]).ok(), "no errors\n");
+    assert_eq!(tree.look(&["errors", "--json"]).json(), json!([]));
+    let events = tree.look(&["events"]).ok();
+    let first: Vec<&str> = events.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(first, ["2026-11-24T12:00:00Z", "issued", "app", "lease_id=1"]);
+    let lines = tree.look(&["events", "--json"]).ok();
+    assert_eq!(lines, fs::read_to_string(tree.path("events")).unwrap(), "as they are");
+}
+
+#[test]
+fn where_nothing_is_mounted() {
+    let tree = Tree::empty();
+    for arguments in [&["status"][..], &["leases"], &["leases", "app"], &["roles"], &["errors"], &["events"]] {
+        tree.look(arguments).failed(3, &["cannot be read", "hint: is a tfcfs mounted on"]);
+    }
+    let file = tree.put("file", "");
+    run(&["status", "--mount", &file]).failed(3, &["hint: is a tfcfs mounted on"]);
+    let umount = run(&["umount", &tree.text("")]);
+    assert!(matches!(umount.code, 3 | 7), "7 where the right to unmount is missing: {}", umount.err);
+}
+
+#[test]
+fn a_mount_of_somebody_else() {
+    let tree = Tree::new();
+    let mut status = Command::new(PROGRAM);
+    if rustix::process::geteuid().is_root() {
+        // Somebody who may run the program and come near, but not in.
+        let program = tree.path("tfcfs");
+        if fs::hard_link(PROGRAM, &program).is_err() {
+            fs::copy(PROGRAM, &program).unwrap();
+        }
+        fs::set_permissions(tree.0.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        status = Command::new(program);
+        status.uid(65534);
+    }
+    fs::set_permissions(tree.path("status"), fs::Permissions::from_mode(0o000)).unwrap();
+    status.args(["status", "--mount", &tree.text("")]);
+    finish(status).failed(7, &["status cannot be read", "hint: run it as the owner of the mount, or as root"]);
+}
+
+#[test]
+fn check() {
+    let tree = Tree::empty();
+    let role = tree.put("role", "team_id = \"team-1\"\n");
+    let config = tree.put("config", "token = \"hunter2\"\n");
+    let others = tree.put("others", "[anchors.ci]\ntoken = \"hunter2\"\n");
+    let settings = tree.put("settings", "open_deadline = 5\n");
+    assert_eq!(
+        run(&["check", &role, &config, &others, &settings]).ok(),
+        format!("{role} (role): ok\n{config} (config): ok\n{others} (config): ok\n{settings} (settings): ok\n")
+    );
+    let clear = tree.put("clear", "address = \"http://tfe.example\"\ntoken = \"hunter2\"\n");
+    let bad = tree.put("bad", "tem_id = \"team-1\"\n");
+    let anchor = tree.put("anchor", "[anchors.ci]\ntoken_file = \"none\"\n");
+    let ran = run(&["check", &role, &clear, &bad, &anchor, &tree.text("none")]);
+    for line in [
+        format!("{role} (role): ok\n"),
+        format!("{clear} (config): BAD: anchor \"default\": http:// would send the token to tfe.example in clear text"),
+        format!("{bad} (role): BAD: unknown key \"tem_id\"; did you mean \"team_id\"?"),
+        format!("{anchor} (settings): BAD: [anchors.ci]: token_file"),
+        format!("{} (role): BAD: cannot be read: No such file", tree.text("none")),
+    ] {
+        assert!(ran.out.contains(&line), "{line} is not in {}", ran.out);
+    }
+    ran.failed(5, &["4 of 5 would be refused"]);
+    let ran = run(&["check", "--json", &role, &bad]);
+    assert_eq!(ran.code, 5);
+    let report: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(report[0], json!({ "file": role, "kind": "role", "ok": true, "error": null }));
+    assert!(report[1]["error"].as_str().unwrap().contains("tem_id"));
+    run(&["check", "--kind", "config", &role]).failed(5, &["1 of 1"]);
+}
+
+#[test]
+fn wrong_command_lines() {
+    for arguments in [&[][..], &["bogus"], &["mount"], &["check"], &["status", "--bogus"], &["completions", "dos"]] {
+        assert_eq!(run(arguments).code, 2, "{arguments:?}");
+    }
+    let tree = Tree::empty();
+    let place = tree.text("");
+    let mount = |more: &[&str]| run(&[&["mount", &place][..], more].concat());
+    mount(&["--log-level", "a=b=c"]).failed(2, &["log level", "error, warn, info"]);
+    mount(&["--ephemeral", "--state", "x"]).failed(2, &["choose one"]);
+    mount(&["--ephemeral", "-o", "state=x"]).failed(2, &["choose one"]);
+    mount(&["-o", "alow_other"]).failed(2, &["unknown mount option \"alow_other\"", "did you mean allow_other?"]);
+    mount(&["-o", "zzz"]).failed(2, &["unknown mount option", "allow_other, config, state, ephemeral"]);
+    mount(&["-o", "rw,ro"]).failed(2, &["read-only mount", "leave ro out"]);
+    mount(&["-o", "state="]).failed(2, &["mount option state needs a value: state=PATH"]);
+    mount(&["-o", "config"]).failed(2, &["mount option config needs a value: config=PATH"]);
+    mount(&["-o", "ephemeral=1"]).failed(2, &["mount option ephemeral takes no value"]);
+}
+
+#[test]
+fn mount_points_that_cannot_be_used() {
+    let tree = Tree::empty();
+    let settings = tree.put("settings", "");
+    let mount = |place: &str, more: &[&str]| run(&[&["mount", place, "--config", &settings][..], more].concat());
+    mount(&tree.text("none"), &["--ephemeral"]).failed(4, &["none does not exist", "mkdir -p"]);
+    mount(&settings, &["--ephemeral"]).failed(4, &["is not a directory", "name a directory"]);
+    // Whatever mount(8) adds is accepted: it comes as far as the mount point.
+    let options = "rw,dev,suid,nosuid,nodev,noexec,relatime,_netdev,nofail,x-systemd.automount,allow_other,ephemeral";
+    mount(&settings, &["-o", options, "-o", "noauto"]).failed(4, &["is not a directory"]);
+}
+
+#[test]
+fn settings_that_are_wrong() {
+    let tree = Tree::empty();
+    let bad = tree.put("bad", "bogus = 1\n");
+    let place = tree.text("");
+    for more in [["--config", &bad], ["-o", &format!("config={bad}")], ["--config", &tree.text("none")]] {
+        run(&[&["mount", &place][..], &more].concat()).failed(5, &[more[1].trim_start_matches("config=")]);
+    }
+    let mut by_environment = command(&["mount", &place]);
+    by_environment.env("TFCFS_CONFIG", &bad);
+    finish(by_environment).failed(5, &["unknown key \"bogus\""]);
+}
+
+#[test]
+fn state_directories_that_cannot_be_used() {
+    let tree = Tree::empty();
+    let settings = tree.put("settings", "");
+    let file = tree.put("file", "");
+    tree.put("state/sealing.key", "short");
+    fs::set_permissions(tree.path("state/sealing.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::create_dir(tree.path("place")).unwrap();
+    let mount = |more: &[&str]| {
+        run(&[&["mount", &tree.text("place"), "--config", &settings, "--log-level", "error"][..], more].concat())
+    };
+    mount(&["--state", &file]).failed(6, &["state directory", "cannot be made", "--state", "--ephemeral"]);
+    mount(&["-o", &format!("state={file}/below")]).failed(6, &["state directory"]);
+    mount(&["--state", &tree.text("state")]).failed(6, &["sealing.key", "openssl rand -hex 32"]);
+}
+
+#[test]
+fn flags_from_the_environment() {
+    let tree = Tree::empty();
+    let settings = tree.put("settings", "");
+    for (value, state) in [("1", false), ("true", false), ("0", true), ("", true)] {
+        let mut mount = command(&["mount", &settings, "--config", &settings, "-o", "state=x"]);
+        mount.env("TFCFS_EPHEMERAL", value);
+        let code = if state { 4 } else { 2 };
+        assert_eq!(finish(mount).code, code, "TFCFS_EPHEMERAL={value:?}");
+    }
+}
+
+fn pipe(script: &str) -> String {
+    let mut shell = Command::new("bash");
+    shell.args(["-o", "pipefail", "-c", script]).env("T", PROGRAM);
+    finish(shell).ok()
+}
+
+#[test]
+fn completions_and_manual() {
+    for (shell, words) in [("bash", "complete -F _tfcfs"), ("zsh", "#compdef tfcfs"), ("fish", "complete -c tfcfs")] {
+        assert!(run(&["completions", shell]).ok().contains(words), "{shell}");
+    }
+    pipe("$T completions bash | bash -n");
+    let page = run(&["man"]).ok();
+    assert!(page.contains(".TH tfcfs 1") && page.contains("Exit codes"));
+    let tree = Tree::empty();
+    run(&["man", &tree.text("")]).ok();
+    assert!(tree.path("tfcfs.1").exists() && tree.path("tfcfs-mount.1").exists());
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let tree = Tree::new();
+    tree.put("events", &"{\"event\":\"x\"}\n".repeat(20_000));
+    tree.put("status", &"# long\n".repeat(100_000));
+    let at = format!("--mount {}", tree.0.path().display());
+    for arguments in [&*format!("events {at}"), &format!("status {at}"), "completions bash", "man", "--help"] {
+        assert!(!pipe(&format!("$T {arguments} | head -1")).is_empty(), "{arguments}");
+        pipe(&format!("$T {arguments} | true"));
+    }
+}
+
+#[test]
+fn help_tells_the_exit_codes() {
+    let help = run(&["--help"]).ok();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for (code, meaning) in tfcfs::exit::ExitCode::ALL {
+        assert!(help.contains(&format!("{} {meaning}", code as i32)), "{meaning} is not in {help}");
+    }
+    for name in ["mount", "umount", "status", "leases", "roles", "errors", "events", "check", "completions", "man"] {
+        assert!(help.contains(name));
+        assert!(!run(&[name, "--help"]).ok().is_empty());
+    }
+    assert!(run(&["--version"]).ok().starts_with("tfcfs 0."));
 }

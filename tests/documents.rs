@@ -497,7 +497,7 @@ fn access() -> impl Strategy<Value = Access> {
             None => format!("{scheme}://{host}.example"),
         }),
     ];
-    (address, "(/[a-z0-9]{1,5}){0,3}/?", "[!-~]{1,40}").prop_map(|(address, path, token)| Access {
+    (address, "(/[a-z0-9]{1,5}){0,3}/?", "[!-~]{24,40}").prop_map(|(address, path, token)| Access {
         address: Address::parse(&address, &format!("/{}", path.trim_start_matches('/')), true).unwrap(),
         token: Token::parse(&token).unwrap(),
         owner: None,

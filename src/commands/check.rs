@@ -40,7 +40,7 @@ pub(super) fn check(files: &[PathBuf], kind: Option<Kind>, as_json: bool) -> Res
     }
     match bad {
         0 => Ok(()),
-        _ => Err(Failure::new(ExitCode::Settings, format!("{bad} of {} documents would be refused", files.len()))),
+        _ => Err(Failure::new(ExitCode::Settings, format!("{bad} of {} would be refused", files.len()))),
     }
 }
 
@@ -60,17 +60,39 @@ fn one(file: &Path, kind: Option<Kind>) -> (Kind, Result<(), String>) {
     (kind, result)
 }
 
-/// From the keys: an owner makes a role, a token a config, all else are settings.
+/// From the keys: an owner makes a role, what only a daemon has makes settings, a token makes a config.
 fn guess(bytes: &[u8]) -> Kind {
     let Ok(table) = read_document(bytes) else { return Kind::Role };
     let has = |keys: &[&str]| keys.iter().any(|key| table.contains_key(*key));
+    let anchors = table.get("anchors").and_then(toml::Value::as_table);
+    let anchors_have = |key: &str| {
+        anchors.is_some_and(|all| all.values().filter_map(toml::Value::as_table).any(|anchor| anchor.contains_key(key)))
+    };
     if has(&["organization", "team", "team_id", "user_id", "credential_type"]) {
         Kind::Role
-    } else if has(&["token", "address", "base_path"]) {
-        Kind::Config
-    } else if has(&["roles", "anchors", "state", "default_ttl", "allow_other", "rate"]) {
+    } else if has(SETTINGS_ONLY) || anchors_have("token_file") {
         Kind::Settings
+    } else if has(&["token", "address", "base_path", "insecure", "anchors"]) {
+        Kind::Config
     } else {
         Kind::Role
     }
 }
+
+/// Keys that neither a role nor a config has.
+const SETTINGS_ONLY: &[&str] = &[
+    "roles",
+    "state",
+    "sealing_key_file",
+    "default_ttl",
+    "open_deadline",
+    "rotate_deadline",
+    "deadline",
+    "delete_grace",
+    "rate",
+    "ca_file",
+    "proxy",
+    "no_proxy",
+    "allow_other",
+    "threads",
+];

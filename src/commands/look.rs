@@ -50,7 +50,7 @@ pub(super) fn failure(mount: &Path, path: &Path, error: &io::Error) -> Failure {
         }
         Some(libc::ENOTCONN) => Failure::new(ExitCode::NotMounted, text)
             .hint(format!("its daemon died; start it again: tfcfs mount {}", mount.display())),
-        Some(libc::ENOENT) => {
+        Some(libc::ENOENT | libc::ENOTDIR) => {
             Failure::new(ExitCode::NotMounted, text).hint(format!("is a tfcfs mounted on {}?", mount.display()))
         }
         _ => Failure::new(ExitCode::NotMounted, text),

@@ -7,10 +7,15 @@ use serde_json::Value;
 
 use crate::exit::{ExitCode, Failure};
 
-/// Writes a line. A reader that has gone away (`| head`) is no failure.
+/// Writes a line.
 pub(super) fn line(text: &str) -> Result<(), Failure> {
+    bytes(format!("{text}\n").as_bytes())
+}
+
+/// Writes bytes. A reader that has gone away (`| head`) is no failure.
+pub(super) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
         Err(error) => Err(Failure::new(ExitCode::Internal, format!("cannot write: {error}"))),
         Ok(()) => Ok(()),

@@ -12,6 +12,7 @@ use toml::Table;
 use super::look::{failure, find_mount, list, read};
 use super::print;
 use crate::cli::LookArgs;
+use crate::domain::document::nearest;
 use crate::exit::{ExitCode, Failure};
 
 /// How often `events --follow` looks for more.
@@ -49,7 +50,7 @@ pub(super) fn status(look: &LookArgs) -> Result<(), Failure> {
 pub(super) fn leases(look: &LookArgs, role: Option<&str>) -> Result<(), Failure> {
     let mount = find_mount(look.mount.as_deref())?;
     let roles = match role {
-        Some(role) => vec![role.to_owned()],
+        Some(role) => vec![known_role(&mount, role)?],
         None => list(&mount, "leases")?,
     };
     let mut leases = Vec::new();
@@ -70,6 +71,16 @@ pub(super) fn leases(look: &LookArgs, role: Option<&str>) -> Result<(), Failure>
     let keys = ["role", "credential_type", "state", "handles", "expires_at", "opened_by_uid", "token_id", "lease_id"];
     let rows = leases.iter().map(|lease| keys.iter().map(|key| cell(lease, key)).collect()).collect();
     print::table(&["ROLE", "TYPE", "STATE", "HANDLES", "EXPIRES", "UID", "TOKEN", "LEASE"], rows, "no live leases")
+}
+
+fn known_role(mount: &Path, role: &str) -> Result<String, Failure> {
+    let roles = list(mount, "leases")?;
+    if roles.iter().any(|known| known == role) {
+        return Ok(role.to_owned());
+    }
+    let near = nearest(role, roles.iter().map(String::as_str)).map(|near| format!("did you mean {near}? "));
+    let hint = format!("{}tfcfs roles lists what there is", near.unwrap_or_default());
+    Err(Failure::new(ExitCode::Usage, format!("there is no role {role:?}")).hint(hint))
 }
 
 pub(super) fn roles(look: &LookArgs) -> Result<(), Failure> {

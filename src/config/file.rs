@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use toml::{Table, Value};
 
@@ -31,6 +31,9 @@ const KEYS: &[&str] = &[
     "mode",
     "allow_other",
     "threads",
+    // Taken out before the others.
+    "anchors",
+    "roles",
 ];
 
 const ANCHOR_KEYS: &[&str] = &["address", "base_path", "insecure", "token_file", "token"];
@@ -74,9 +77,13 @@ fn parse(bytes: &[u8], base: &Path) -> Result<Settings> {
         roles: roles.into_iter().map(|(name, table)| role(&name, table)).collect::<Result<_>>()?,
     };
     if settings.default_ttl > settings.max_ttl {
-        return Err(DocumentError::certain(
-            "default_ttl is greater than max_ttl; a token cannot linger longer than it lives",
-        ));
+        // Only what is not standard was written.
+        let unless_set = |time, default, text| if time == default { text } else { "" };
+        return Err(DocumentError::certain(format!(
+            "default_ttl{} is greater than max_ttl{}; a token cannot linger longer than it lives",
+            unless_set(settings.default_ttl, standard.default_ttl, " (1 h unless set)"),
+            unless_set(settings.max_ttl, standard.max_ttl, " (24 h unless set)"),
+        )));
     }
     Ok(settings)
 }
@@ -131,14 +138,17 @@ fn anchor(text: &str, table: Table, base: &Path) -> Result<(AnchorName, Access)>
     Ok((name("anchors", text)?, Access { address, token, owner: None }))
 }
 
-fn token(path: &PathBuf) -> std::result::Result<Token, String> {
+fn token(path: &Path) -> std::result::Result<Token, String> {
     let shown = path.display();
-    let metadata = fs::metadata(path).map_err(|error| format!("token_file {shown} cannot be read: {error}"))?;
+    let unreadable = |error| format!("token_file {shown} cannot be read: {error}; correct the path or its mode");
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(format!("token_file {shown} is not a file; name a file that holds the token, mode 0600"));
+    }
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(format!("token_file {shown} can be read by others (mode {mode:04o}); run: chmod 600 {shown}"));
     }
-    let text = fs::read_to_string(path).map(zeroize::Zeroizing::new);
-    let text = text.map_err(|error| format!("token_file {shown} cannot be read: {error}"))?;
+    let text = fs::read_to_string(path).map(zeroize::Zeroizing::new).map_err(unreadable)?;
     Token::parse(&text).map_err(|error| format!("token_file {shown}: {error}"))
 }
