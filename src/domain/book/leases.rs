@@ -299,7 +299,7 @@ impl Book {
     }
 
     /// Moves a lease to another role name.
-    pub(super) fn move_lease(&mut self, serial: Serial, to: &RoleName) {
+    pub(super) fn move_lease(&mut self, serial: Serial, to: &RoleName, now: Timestamp) {
         self.changed();
         let Some(lease) = self.leases.get_mut(&serial) else { return };
         let from = std::mem::replace(&mut lease.record.role, to.clone());
@@ -311,7 +311,11 @@ impl Book {
         self.by_role.entry(to.clone()).or_default().insert(serial);
         if self.current.get(&former) == Some(&serial) {
             self.current.remove(&former);
-            self.current.insert(scope, serial);
+            if let Some(other) = self.current.insert(scope, serial)
+                && other != serial
+            {
+                self.mark_superseded(other, now);
+            }
         }
     }
 
@@ -357,8 +361,14 @@ impl Book {
     }
 
     /// Hands a slot lease to another role that uses the slot.
-    pub fn inherit(&mut self, serial: Serial, heir: &RoleName) {
-        self.move_lease(serial, heir);
+    pub fn inherit(&mut self, serial: Serial, heir: &RoleName, now: Timestamp) {
+        self.move_lease(serial, heir, now);
+    }
+
+    /// The current leases of a role's own scopes.
+    pub(super) fn currents_of(&self, name: &RoleName) -> impl Iterator<Item = &Lease> {
+        let own = self.current.iter().filter(move |(scope, _)| scope.role() == Some(name));
+        own.filter_map(|(_, serial)| self.leases.get(serial))
     }
 
     /// Scopes of a role that have a current lease.
@@ -378,8 +388,8 @@ impl Book {
                 continue;
             }
             next(end);
-            if let Some(at) = lease.renew_at() {
-                let scope = &lease.record.scope;
+            let scope = &lease.record.scope;
+            if let Some(at) = lease.renew_at().filter(|_| self.current.get(scope) == Some(&lease.record.serial)) {
                 let at = self.cooling.get(scope).map_or(at, |(until, _)| at.max(*until));
                 if at > now {
                     next(at);

@@ -127,7 +127,8 @@ impl Book {
                 // It comes back within its grace, or from the configuration file at a start.
                 let buried = self.graves.len();
                 self.graves.retain(|grave| &grave.name != name || !grave.is_of(&role));
-                self.graves.len() < buried
+                // Another owner may have had the name in between.
+                self.graves.len() < buried && self.currents_of(name).all(|lease| lease.record.is_of(&role))
             }
         };
         if !kept_tokens {
@@ -157,7 +158,7 @@ impl Book {
         self.write_role(to, entry.role, entry.origin, now);
         let moved: Vec<Serial> = self.serials_of(from).collect();
         for serial in &moved {
-            self.move_lease(*serial, to);
+            self.move_lease(*serial, to, now);
         }
         moved
     }

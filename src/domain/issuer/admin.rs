@@ -258,7 +258,7 @@ impl Issuer {
                 book.lease(serial).and_then(|lease| book.slot_user(&lease.record))
             };
             match heir {
-                Some(heir) => self.book.lock().inherit(serial, &heir),
+                Some(heir) => self.book.lock().inherit(serial, &heir, self.now()),
                 None => self.end_soon(serial, Ended::Revoked),
             }
         }

@@ -1,0 +1,67 @@
+//! What the random lists of `lease_model.rs` found, one test for each find, judged by the same model.
+
+mod common;
+
+use common::machine::Machine;
+use common::model::{Doc, Op, World, block_on};
+use common::seconds;
+
+const TEAM_1: Doc = Doc { owner: 0, share: 0, times: 0, revoke: false };
+const TEAM_2: Doc = Doc { owner: 1, share: 0, times: 0, revoke: false };
+
+fn open(role: usize) -> Op {
+    Op::Open { role, door: 0, tid: 1 }
+}
+
+/// A lost answer's intent and the token made after it had the same serial: one revocation counted for both.
+#[test]
+fn the_serial_of_a_lost_answer_is_not_used_again() {
+    let ops = [Op::FailRevokes { n: 1, after: false }, Op::FailCreates { n: 1, after: true }, open(0), open(0)];
+    block_on(World::run(&ops));
+}
+
+/// The first owner's grave made the second owner's token count as kept.
+#[test]
+fn a_role_that_changes_owner_and_back_never_hands_out_the_other_owners_token() {
+    let ops = [
+        open(0),
+        Op::RemoveRole { role: 0 },
+        Op::WriteRole { role: 0, doc: TEAM_2 },
+        open(0),
+        Op::RemoveRole { role: 0 },
+        Op::WriteRole { role: 0, doc: TEAM_1 },
+        open(0),
+    ];
+    block_on(World::run(&ops));
+}
+
+/// The old node of a slot was served with its own token for a second after the rotation had killed that.
+#[test]
+fn a_pinned_node_of_a_slot_never_hands_out_the_token_that_a_rotation_killed() {
+    let ops = [open(1), Op::Rotate { role: 1, revoke: false }, Op::OpenPinned { pin: 0, tid: 1 }];
+    block_on(World::run(&ops));
+}
+
+/// For a second after a role got another owner, its old node was served with the former owner's token.
+#[test]
+fn a_pinned_node_never_hands_out_the_former_owners_token() {
+    let ops = [open(0), Op::WriteRole { role: 0, doc: TEAM_2 }, Op::OpenPinned { pin: 0, tid: 1 }];
+    block_on(World::run(&ops));
+}
+
+/// The holder of a lease that a rename had replaced asked for a successor each time the keeper looked.
+#[tokio::test]
+async fn a_role_renamed_onto_a_removed_one_replaces_its_lease() {
+    const TEAM: &str = "team_id = \"team-1\"\ncredential_type = \"team\"\nttl = \"1h\"\nmax_ttl = \"4h\"\n";
+    let m = Machine::new().await;
+    for role in ["roles/app", "roles/web"] {
+        m.write(role, TEAM).await.unwrap();
+    }
+    let _held = (m.open("creds/app/token").await.unwrap(), m.open("creds/web/token").await.unwrap());
+    m.remove("roles/app").await.unwrap();
+    m.rename("roles/web", "roles/app").await.unwrap();
+    for _ in 0..10 {
+        m.pass(seconds(1100)).await;
+    }
+    assert_eq!(m.api.count("create"), 3, "two at the opens, one successor");
+}
