@@ -79,7 +79,9 @@ impl Book {
         }
         let (serial, issued_at) = (lease.record.serial, lease.record.issued_at);
         // A role that was written anew meanwhile may mean another owner; one that is not in force yet may come back.
-        let of_role = self.role(&lease.record.role).is_none_or(|entry| lease.record.is_of(&entry.role));
+        // A slot is its owner's, whichever roles use it.
+        let of_role = lease.record.credential_type.is_slot()
+            || self.role(&lease.record.role).is_none_or(|entry| lease.record.is_of(&entry.role));
         let reusable = phase == Phase::Live && of_role && !matches!(scope, Scope::Open { .. });
         self.insert(lease);
         if !reusable {
