@@ -106,6 +106,10 @@ impl Vfs {
         flags: i32,
     ) -> Result<Created> {
         let name = name.to_string_lossy().into_owned();
+        if Node::from_ino(parent) == Some(Node::Fixed(Fixed::Rotate)) {
+            let error = Error::not_found(format!("role \"{name}\""));
+            return Err(self.fail(caller, &format!("rotate/{name}"), &error));
+        }
         if Node::from_ino(parent) != Some(Node::Fixed(Fixed::Roles)) {
             let sentence = "files are created in roles/ only; everything else appears by itself";
             return Err(self.refuse(caller, &name, libc::EPERM, sentence));

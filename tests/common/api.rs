@@ -46,6 +46,9 @@ struct State {
     token_length: usize,
     latency: Duration,
     anchor_dead: bool,
+    entered: usize,
+    /// This call of whatever kind fails, before or after its effect.
+    nth: Option<(usize, bool)>,
 }
 
 pub struct FakeApi {
@@ -64,6 +67,16 @@ impl FakeApi {
     /// The next calls of `call` meet these, one each.
     pub fn script(&self, call: &'static str, faults: impl IntoIterator<Item = Fault>) {
         self.state.lock().faults.push((call, faults.into_iter().collect()));
+    }
+
+    /// The n-th call from the start fails, whichever it is: before or after its effect.
+    pub fn fail_nth(&self, nth: usize, after: bool) {
+        self.state.lock().nth = Some((nth, after));
+    }
+
+    /// How many calls there were from the start.
+    pub fn entered(&self) -> usize {
+        self.state.lock().entered
     }
 
     /// How many scripted faults nobody met yet.
@@ -126,9 +139,15 @@ impl FakeApi {
     async fn enter(&self, call: &'static str, what: &str) -> Result<Option<Fault>, ApiError> {
         let (fault, latency) = {
             let mut state = self.state.lock();
+            state.entered += 1;
             state.calls.push(format!("{call} {what}"));
             let script = state.faults.iter_mut().find(|(name, faults)| *name == call && !faults.is_empty());
             let fault = script.and_then(|(_, faults)| faults.pop_front());
+            let nth = state.nth.filter(|(nth, _)| *nth == state.entered).map(|(_, after)| match after {
+                true => Fault::After(ApiErrorKind::Timeout),
+                false => Fault::Before(ApiErrorKind::Unreachable),
+            });
+            let fault = nth.or(fault);
             let latency = if call == "create" { state.latency } else { Duration::ZERO };
             (fault, latency)
         };

@@ -1,0 +1,204 @@
+//! Every port fails at its n-th call, for all n: the ledger's commits (with and without effect, and by a crash there), and
+//! every call to upstream (before and after its effect). Then a new start: no token is left that nobody knows, and all works.
+
+mod common;
+#[path = "common/fail_nth_store.rs"]
+mod fail_nth_store;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use common::api::FakeApi;
+use common::machine::{Machine, Options, root};
+use common::{ManualClock, seconds};
+use fail_nth_store::{FailNth, Failure};
+use tfcfs::adapters::memory_store::MemoryStore;
+use tfcfs::domain::ports::{Change, Record, Store, StoreError, Version};
+use tfcfs::vfs::Errno;
+
+const TEAM: &str = "team_id = \"team-1\"\ncredential_type = \"team\"\n";
+
+/// A disk that outlives the daemon.
+#[derive(Clone, Default)]
+struct Disk(Arc<MemoryStore>);
+
+#[async_trait]
+impl Store for Disk {
+    async fn load(&self) -> Result<Vec<Record>, StoreError> {
+        self.0.load().await
+    }
+    async fn commit(&self, changes: Vec<Change>) -> Result<Version, StoreError> {
+        self.0.commit(changes).await
+    }
+}
+
+impl Disk {
+    async fn knows(&self, token: &str) -> bool {
+        self.0.load().await.unwrap().iter().any(|record| String::from_utf8_lossy(&record.value).contains(token))
+    }
+
+    async fn leases(&self) -> usize {
+        self.0.load().await.unwrap().iter().filter(|record| record.key.starts_with("lease/")).count()
+    }
+}
+
+/// One daemon's life: its tasks die with the runtime, as with a process. Time is moved, so a life that hangs ends at once.
+fn live<T>(life: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(life)
+}
+
+/// An outcome that a user can make sense of.
+#[track_caller]
+fn sensible<T>(result: Result<T, Errno>) -> Option<T> {
+    const SENSIBLE: [i32; 10] = [
+        libc::EROFS,
+        libc::ETIMEDOUT,
+        libc::EHOSTUNREACH,
+        libc::EREMOTEIO,
+        libc::ENOENT,
+        libc::ENOKEY,
+        libc::EBUSY,
+        libc::EKEYREJECTED,
+        libc::EKEYREVOKED,
+        libc::EACCES,
+    ];
+    match result {
+        Ok(value) => Some(value),
+        Err(errno) => {
+            assert!(SENSIBLE.contains(&errno.0), "{errno:?}");
+            None
+        }
+    }
+}
+
+/// Everything that touches a port, each step going on where the one before failed.
+async fn scenario(m: &Machine, disk: &Disk) {
+    sensible(m.write("config", &format!("token = \"{}\"\n", common::api::ANCHOR)).await);
+    for (name, text) in [
+        ("app", TEAM.to_owned()),
+        ("once", format!("{TEAM}on_close = \"revoke\"\n")),
+        ("fresh", format!("{TEAM}share = \"open\"\n")),
+        ("slot", "organization = \"acme\"\n".to_owned()),
+    ] {
+        sensible(m.write(&format!("roles/{name}"), &text).await);
+    }
+    let mut held = Vec::new();
+    for role in ["app", "once", "fresh", "slot"] {
+        if let Some(opened) = sensible(m.open(&format!("creds/{role}/token")).await) {
+            let token = m.read(&opened).unwrap();
+            assert!(disk.knows(&token).await, "a reader got a token that the ledger does not have");
+            held.push(opened);
+        }
+    }
+    for role in ["app", "slot"] {
+        sensible(m.write(&format!("rotate/{role}"), "\n").await);
+    }
+    m.pass(seconds(20)).await;
+    sensible(m.write("rotate/config", "\n").await.or_else(|errno| match errno.0 {
+        // Its former token could not be deleted: said so, the new one is in force.
+        libc::EPERM => Ok(()),
+        _ => Err(errno),
+    }));
+    if m.walk(root(), "roles/app").is_ok() {
+        sensible(m.rename("roles/app", "roles/web").await);
+    }
+    sensible(m.cat("creds/web/token").await);
+    for id in m.walk(root(), "leases/web").map(|_| m.list("leases/web")).unwrap_or_default() {
+        sensible(m.remove(&format!("leases/web/{id}")).await);
+    }
+    held.drain(..).for_each(|opened| m.close(opened));
+    m.settle().await;
+    if m.walk(root(), "roles/slot").is_ok() {
+        sensible(m.remove("roles/slot").await);
+    }
+    m.pass(seconds(11)).await;
+}
+
+/// A start after all that: in a day and a half nothing is left, and it works.
+async fn aftermath(clock: Arc<ManualClock>, api: Arc<FakeApi>, disk: Disk, what: &str) {
+    let m = Machine::boot(clock, api.clone(), Arc::new(disk.clone()), Options::default()).await;
+    m.configure().await;
+    for _ in 0..150 {
+        m.pass(seconds(900)).await;
+    }
+    let live: Vec<String> = api.live().into_iter().map(|made| format!("{} {}", made.owner, made.description)).collect();
+    // The rotation of an anchor is not in the ledger (docs/design.md): its token is the anchor, or named in `errors`.
+    let live: Vec<&String> = live.iter().filter(|text| !text.contains(" anchor ")).collect();
+    assert!(live.is_empty(), "{what}: alive upstream: {live:?}");
+    assert_eq!(disk.leases().await, 0, "{what}: left in the ledger");
+    m.write("roles/after", TEAM).await.unwrap();
+    let token = m.cat("creds/after/token").await.unwrap();
+    assert!(api.is_live(&token), "{what}");
+}
+
+fn the_ledger_fails(failure: Failure) {
+    for nth in 1.. {
+        let (clock, disk) = (ManualClock::new(), Disk::default());
+        let api = FakeApi::new(clock.clone());
+        let store = Arc::new(FailNth::new(disk.clone(), nth, failure));
+        live(async {
+            // The commit that reserves serials is the first, before anything is served.
+            if nth > 1 {
+                let m = Machine::boot(clock.clone(), api.clone(), store.clone(), Options::default()).await;
+                let _ = tokio::time::timeout(Duration::from_secs(600), scenario(&m, &disk)).await;
+            }
+        });
+        let done = nth > 1 && store.commits() < nth;
+        live(aftermath(clock, api, disk, &format!("{failure:?} at commit {nth}")));
+        if done {
+            assert!(nth > 20, "the scenario makes many commits");
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_commit_fails_without_effect() {
+    the_ledger_fails(Failure::Before);
+}
+
+#[test]
+fn a_commit_fails_after_it_took_place() {
+    the_ledger_fails(Failure::After);
+}
+
+#[test]
+fn killed_before_a_commit() {
+    the_ledger_fails(Failure::Stop);
+}
+
+#[test]
+fn killed_after_a_commit() {
+    the_ledger_fails(Failure::StopAfter);
+}
+
+fn upstream_fails(after: bool) {
+    for nth in 1.. {
+        let (clock, disk) = (ManualClock::new(), Disk::default());
+        let api = FakeApi::new(clock.clone());
+        api.fail_nth(nth, after);
+        let calls = live(async {
+            let m = Machine::boot(clock.clone(), api.clone(), Arc::new(disk.clone()), Options::default()).await;
+            scenario(&m, &disk).await;
+            api.entered()
+        });
+        api.fail_nth(0, false);
+        live(aftermath(clock, api, disk, &format!("call {nth}, after = {after}")));
+        if calls < nth {
+            assert!(nth > 10, "the scenario makes many calls");
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_call_fails_before_its_effect() {
+    upstream_fails(false);
+}
+
+#[test]
+fn a_call_fails_after_its_effect() {
+    upstream_fails(true);
+}
