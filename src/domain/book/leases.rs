@@ -77,7 +77,7 @@ impl Book {
         if phase != Phase::Live {
             lease.ended = Some(Ended::Revoked);
         }
-        let (serial, issued_at) = (lease.record.serial, lease.record.issued_at);
+        let serial = lease.record.serial;
         // A role that was written anew meanwhile may mean another owner; one that is not in force yet may come back.
         // A slot is its owner's, whichever roles use it.
         let of_role = lease.record.credential_type.is_slot()
@@ -87,15 +87,14 @@ impl Book {
         if !reusable {
             return;
         }
-        match self.current.get(&scope).and_then(|other| self.leases.get(other)).map(|other| other.record.issued_at) {
-            Some(other) if other > issued_at => self.mark_superseded(serial, now),
-            Some(_) => {
-                if let Some(older) = self.current.insert(scope, serial) {
+        // Serials of one scope grow with time, whatever the clock does.
+        match self.current.get(&scope).copied() {
+            Some(other) if other > serial => self.mark_superseded(serial, now),
+            other => {
+                self.current.insert(scope, serial);
+                if let Some(older) = other {
                     self.mark_superseded(older, now);
                 }
-            }
-            None => {
-                self.current.insert(scope, serial);
             }
         }
     }

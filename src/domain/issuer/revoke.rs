@@ -362,7 +362,7 @@ impl Issuer {
                 Err(error) => not_yet(error, record),
             };
         };
-        if current.issued_at > record.issued_at {
+        if current.serial > record.serial {
             return Outcome::Gone;
         }
         match self.ask_the_token(&current).await {
