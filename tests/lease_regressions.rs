@@ -42,6 +42,21 @@ fn a_pinned_node_of_a_slot_never_hands_out_the_token_that_a_rotation_killed() {
     block_on(World::run(&ops));
 }
 
+/// The start took the slot's token out of use because the role that had opened it first meant another owner by then.
+#[test]
+fn a_slot_goes_on_after_a_restart_though_its_first_role_left_it() {
+    let slot = Doc { owner: 3, ..TEAM_1 };
+    let ops = [
+        Op::WriteRole { role: 2, doc: slot },
+        open(1),
+        Op::WriteRole { role: 1, doc: TEAM_1 },
+        open(2),
+        Op::Restart,
+        open(2),
+    ];
+    block_on(World::run(&ops));
+}
+
 /// For a second after a role got another owner, its old node was served with the former owner's token.
 #[test]
 fn a_pinned_node_never_hands_out_the_former_owners_token() {

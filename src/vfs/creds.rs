@@ -116,7 +116,14 @@ impl DoorTable {
 
     fn pages(&self, node: Ino, scope: &Scope) -> Arc<Pages> {
         let fresh = || Arc::new(Pages { scope: scope.clone(), shows: tokio::sync::Mutex::default() });
-        self.0.lock().pages.entry(node).or_insert_with(fresh).clone()
+        let mut doors = self.0.lock();
+        let pages = doors.pages.entry(node).or_insert_with(fresh);
+        // Its role is shared otherwise now. Between callers of one role nothing leaks; the pages are made true again.
+        let by_unit = |scope: &Scope| matches!(scope, Scope::Unit { .. });
+        if pages.scope != *scope && !by_unit(&pages.scope) && !by_unit(scope) {
+            *pages = fresh();
+        }
+        pages.clone()
     }
 
     /// Tells a first OPEN from a second try: no caller is ever answered ESTALE twice in a row.
@@ -217,7 +224,7 @@ impl Vfs {
             return None;
         }
         self.counters.opened();
-        let handle = self.opens.add(node, Open::Door { lease: serial, bytes });
+        let handle = self.opens.add(node, Open::Door { lease: serial, bytes, direct: false });
         Some(Opened { handle, direct: false, keep_cache: true, no_flush: true })
     }
 
@@ -341,10 +348,15 @@ impl Vfs {
             me.learn_from(lease);
             // A size that was learned meanwhile counts: the mint itself may have been the first of another length.
             let untouched = untouched && shows.is_none() && me.doors.announced_well(knock.number, knock.serial);
-            if *shows != Some(lease) && !untouched {
+            // Pages are not changed under somebody who opened the node while it was current: a read of the size that it was
+            // told would be cut. This handle reads past the pages; they are made true by a later open.
+            let in_use = direct && me.opens.cached_on(knock.node);
+            if *shows != Some(lease) && !untouched && !in_use {
                 me.rewrite(&knock, lease).await;
             }
-            *shows = Some(lease);
+            if !in_use {
+                *shows = Some(lease);
+            }
             me.hand_out(&knock, lease, direct)
         })
     }
@@ -391,7 +403,7 @@ impl Vfs {
             return Err(Errno(libc::EIO));
         };
         self.counters.opened();
-        let handle = self.opens.add(knock.node, Open::Door { lease, bytes });
+        let handle = self.opens.add(knock.node, Open::Door { lease, bytes, direct });
         Ok(Opened { handle, direct, keep_cache: true, no_flush: true })
     }
 }

@@ -21,6 +21,8 @@ pub enum Open {
         lease: Serial,
         /// Its bytes.
         bytes: Arc<Secret>,
+        /// It reads past the page cache.
+        direct: bool,
     },
     /// A text as it was at open.
     Text(Arc<Vec<u8>>),
@@ -116,6 +118,13 @@ impl Opens {
         table.open.iter().filter(|(_, (_, open))| held(open)).map(|(handle, _)| *handle).collect()
     }
 
+    /// Whether somebody reads a node through its pages.
+    pub fn cached_on(&self, node: Ino) -> bool {
+        let table = self.handles.lock();
+        let cached = |open: &Open| matches!(open, Open::Door { direct: false, .. });
+        table.open.values().any(|(other, open)| *other == node && cached(open))
+    }
+
     /// Nodes through which a lease is open.
     pub fn nodes_of_lease(&self, serial: Serial) -> Vec<Ino> {
         let table = self.handles.lock();
@@ -133,7 +142,7 @@ impl Opens {
     pub fn door_of_node(&self, node: Ino) -> Option<(Serial, u64)> {
         let table = self.handles.lock();
         table.open.values().find_map(|(other, open)| match open {
-            Open::Door { lease, bytes } if *other == node => Some((*lease, bytes.len() as u64)),
+            Open::Door { lease, bytes, .. } if *other == node => Some((*lease, bytes.len() as u64)),
             _ => None,
         })
     }

@@ -150,7 +150,7 @@ impl Vfs {
             bytes[from..bytes.len().min(from.saturating_add(size))].to_vec()
         };
         match self.opens.get(handle) {
-            Some(Open::Door { lease, bytes }) => {
+            Some(Open::Door { lease, bytes, .. }) => {
                 self.still_readable(lease)?;
                 Ok(slice(&bytes))
             }
@@ -313,7 +313,7 @@ impl Vfs {
     /// RELEASE: the last copy is gone. Rule 6; and a lease loses a handle. Answers at once.
     pub fn release(&self, handle: u64) {
         match self.opens.remove(handle) {
-            Some(Open::Door { lease, bytes }) => {
+            Some(Open::Door { lease, bytes, .. }) => {
                 drop(bytes);
                 self.issuer.close(lease);
             }
