@@ -220,8 +220,8 @@ fn check() {
     for line in [
         format!("{role} (role): ok\n"),
         format!("{clear} (config): BAD: anchor \"default\": http:// would send the token to tfe.example in clear text"),
-        format!("{bad} (role): BAD: unknown key \"tem_id\"; did you mean \"team_id\"?"),
-        format!("{anchor} (settings): BAD: [anchors.ci]: token_file"),
+        format!("{bad} (role): BAD: line 1: unknown key \"tem_id\"; did you mean \"team_id\"?"),
+        format!("{anchor} (settings): BAD: line 2: [anchors.ci]: token_file"),
         format!("{} (role): BAD: cannot be read: No such file", tree.text("none")),
     ] {
         assert!(ran.out.contains(&line), "{line} is not in {}", ran.out);

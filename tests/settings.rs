@@ -103,7 +103,7 @@ fn a_full_file() {
     assert_eq!((settings.deadline, settings.delete_grace), (Duration::from_secs(1), Duration::from_secs(15)));
     assert_eq!((settings.rate, settings.threads, settings.mode), (10, 4, 0o440));
     assert_eq!((settings.uid, settings.gid, settings.allow_other), (Some(0), Some(0), true));
-    assert_eq!(settings.proxy.as_deref(), Some("http://proxy.example:3128"));
+    assert_eq!(settings.proxy.map(|proxy| proxy.0).as_deref(), Some("http://proxy.example:3128"));
     assert_eq!(settings.no_proxy.as_deref(), Some("localhost,.example"));
     let anchors: Vec<_> = settings.anchors.iter().map(|(name, access)| (name.as_str(), access)).collect();
     assert_eq!(anchors[0].0, "default");
