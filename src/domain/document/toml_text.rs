@@ -59,7 +59,7 @@ fn convert(table: DeTable<'_>, lines: &Lines<'_>) -> Result<Table, DocumentError
     let mut converted = Table::default();
     for (key, value) in table {
         let line = lines.of(key.span().start);
-        let entry = Entry { line, value: value_of(value, line, lines)? };
+        let entry = Entry { line, value: value_of(value, lines)? };
         if !converted.insert(key.into_inner().into_owned(), entry) {
             return Err(DocumentError::certain(format!("line {line}: duplicate key")));
         }
@@ -67,7 +67,7 @@ fn convert(table: DeTable<'_>, lines: &Lines<'_>) -> Result<Table, DocumentError
     Ok(converted)
 }
 
-fn value_of(value: Spanned<DeValue<'_>>, line: usize, lines: &Lines<'_>) -> Result<Value, DocumentError> {
+fn value_of(value: Spanned<DeValue<'_>>, lines: &Lines<'_>) -> Result<Value, DocumentError> {
     Ok(match value.into_inner() {
         DeValue::String(text) => Value::text(text),
         DeValue::Integer(number) => match (i64::from_str_radix(number.as_str(), number.radix()), number.radix()) {
@@ -79,7 +79,7 @@ fn value_of(value: Spanned<DeValue<'_>>, line: usize, lines: &Lines<'_>) -> Resu
         DeValue::Boolean(flag) => Value::Boolean(flag),
         DeValue::Datetime(_) => Value::Date,
         DeValue::Array(items) => {
-            Value::List(items.into_iter().map(|item| value_of(item, line, lines)).collect::<Result<_, _>>()?)
+            Value::List(items.into_iter().map(|item| value_of(item, lines)).collect::<Result<_, _>>()?)
         }
         DeValue::Table(table) => Value::Table(convert(table, lines)?),
     })
