@@ -195,7 +195,7 @@ impl Parts {
             create_patience: settings.open_deadline * 2,
             rate: settings.rate,
             ca_file: settings.ca_file.clone(),
-            proxy: settings.proxy.clone(),
+            proxy: settings.proxy.clone().map(|proxy| proxy.0),
             no_proxy: settings.no_proxy.clone(),
             ..TfcSettings::default()
         };

@@ -30,6 +30,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Mount and serve, in the foreground.
+    #[command(after_help = "Flags win over the settings file. A first mount:\n\n  \
+                            mkdir -p /mnt/tfc && tfcfs mount /mnt/tfc --daemon\n  \
+                            cat /mnt/tfc/README")]
     Mount(MountArgs),
     /// Unmount; the daemon then stops and revokes what policy says.
     Umount {
@@ -40,6 +43,8 @@ pub enum Command {
     /// Show what an operator wants to know first.
     Status(LookArgs),
     /// List live leases.
+    #[command(after_help = "Revoke one by removing its file, renew one by writing to it:\n\n  \
+                            rm /mnt/tfc/leases/ROLE/LEASE")]
     Leases {
         /// Of this role only.
         role: Option<String>,
@@ -53,23 +58,27 @@ pub enum Command {
     Errors(LookArgs),
     /// Show what happened: issues, rotations, revocations, ends.
     Events {
-        /// Wait for more.
-        #[arg(long, short)]
+        /// Wait for more, as tail -f does.
+        #[arg(long, short, env = "TFCFS_FOLLOW", value_parser = FalseyValueParser::new())]
         follow: bool,
         /// Where and how.
         #[command(flatten)]
         look: LookArgs,
     },
     /// Check documents without a mount: roles, config, settings files.
+    #[command(
+        after_help = "A shell hides what is only found when a file is closed (a missing owner): check first.\n\n  \
+                            tfcfs check deploy.toml && cp deploy.toml /mnt/tfc/roles/deploy"
+    )]
     Check {
         /// The documents.
         #[arg(required = true)]
         files: Vec<PathBuf>,
         /// What they are; guessed from their keys if left out.
-        #[arg(long)]
+        #[arg(long, env = "TFCFS_KIND")]
         kind: Option<Kind>,
         /// For programs.
-        #[arg(long)]
+        #[arg(long, env = "TFCFS_JSON", value_parser = FalseyValueParser::new())]
         json: bool,
     },
     /// Print a completion script.
@@ -111,7 +120,7 @@ pub struct LookArgs {
     #[arg(long, env = "TFCFS_MOUNTPOINT")]
     pub mount: Option<PathBuf>,
     /// For programs.
-    #[arg(long)]
+    #[arg(long, env = "TFCFS_JSON", value_parser = FalseyValueParser::new())]
     pub json: bool,
 }
 
@@ -134,10 +143,10 @@ pub struct MountArgs {
     #[arg(long, env = "TFCFS_ALLOW_OTHER", value_parser = FalseyValueParser::new())]
     pub allow_other: bool,
     /// Options as mount(8) gives them: allow_other, config=FILE, state=DIR, ephemeral.
-    #[arg(short = 'o', value_name = "OPTIONS", value_delimiter = ',')]
+    #[arg(short = 'o', value_name = "OPTIONS", env = "TFCFS_OPTIONS", value_delimiter = ',')]
     pub options: Vec<String>,
     /// Return once the mount answers, and serve in the background.
-    #[arg(long)]
+    #[arg(long, env = "TFCFS_DAEMON", value_parser = FalseyValueParser::new())]
     pub daemon: bool,
     /// How to write the log.
     #[arg(long, env = "TFCFS_LOG_FORMAT", value_enum, default_value = "text")]

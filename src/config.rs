@@ -1,7 +1,9 @@
 //! The daemon's settings: one TOML file, checked whole before anything is changed.
 
 mod file;
+mod token_file;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,6 +23,16 @@ pub struct SettingsError {
     pub path: PathBuf,
     /// What is wrong.
     pub message: String,
+}
+
+/// The text of `proxy`. Redacted in `Debug`, because it may hold a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProxySetting(pub String);
+
+impl fmt::Debug for ProxySetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProxySetting(…)")
+    }
 }
 
 /// Checked settings.
@@ -47,7 +59,7 @@ pub struct Settings {
     /// Additional CA certificates, PEM.
     pub ca_file: Option<PathBuf>,
     /// Proxy for upstream; `None` = the environment's.
-    pub proxy: Option<String>,
+    pub proxy: Option<ProxySetting>,
     /// Hosts reached without the proxy, comma-separated.
     pub no_proxy: Option<String>,
     /// Owner of the tree; `None` = who runs the daemon.

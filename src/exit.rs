@@ -41,6 +41,22 @@ impl ExitCode {
     ];
 }
 
+impl ExitCode {
+    /// What to do if nobody knows better.
+    fn hint(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Ok | Self::Interrupted => return None,
+            Self::Internal => "run it with --log-level debug to see more; if it is a defect, please report it",
+            Self::Usage => "tfcfs --help shows what there is",
+            Self::NotMounted => "tfcfs mount DIRECTORY starts one, --mount names another",
+            Self::MountPoint => "tfcfs mount --help says what a mount point must be",
+            Self::Settings => "tfcfs check FILE tries a file without starting anything",
+            Self::State => "name another directory with --state, or keep nothing with --ephemeral",
+            Self::Permission => "run it as the owner of the mount, or as root",
+        })
+    }
+}
+
 /// Why the program ends: what happened, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
@@ -48,17 +64,17 @@ pub struct Failure {
     pub code: ExitCode,
     /// What happened.
     pub message: String,
-    /// What to do.
+    /// What to do; `None` = what the code says.
     pub hint: Option<String>,
 }
 
 impl Failure {
-    /// Without a hint; the message may hold one.
+    /// With the general hint of its code.
     pub fn new(code: ExitCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), hint: None }
     }
 
-    /// Adds what to do.
+    /// Says what to do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -69,7 +85,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "tfcfs: {}", self.message)?;
-        match &self.hint {
+        match self.hint.as_deref().or(self.code.hint()) {
             Some(hint) => write!(f, "\nhint: {hint}"),
             None => Ok(()),
         }

@@ -220,8 +220,8 @@ fn check() {
     for line in [
         format!("{role} (role): ok\n"),
         format!("{clear} (config): BAD: anchor \"default\": http:// would send the token to tfe.example in clear text"),
-        format!("{bad} (role): BAD: unknown key \"tem_id\"; did you mean \"team_id\"?"),
-        format!("{anchor} (settings): BAD: [anchors.ci]: token_file"),
+        format!("{bad} (role): BAD: line 1: unknown key \"tem_id\"; did you mean \"team_id\"?"),
+        format!("{anchor} (settings): BAD: line 2: [anchors.ci]: token_file"),
         format!("{} (role): BAD: cannot be read: No such file", tree.text("none")),
     ] {
         assert!(ran.out.contains(&line), "{line} is not in {}", ran.out);
@@ -276,7 +276,7 @@ fn settings_that_are_wrong() {
     }
     let mut by_environment = command(&["mount", &place]);
     by_environment.env("TFCFS_CONFIG", &bad);
-    finish(by_environment).failed(5, &["unknown key \"bogus\""]);
+    finish(by_environment).failed(5, &["unknown key \"bogus\"", "\nhint: tfcfs check FILE"]);
 }
 
 #[test]
@@ -350,4 +350,34 @@ fn help_tells_the_exit_codes() {
         assert!(!run(&[name, "--help"]).ok().is_empty());
     }
     assert!(run(&["--version"]).ok().starts_with("tfcfs 0."));
+}
+
+#[test]
+fn half_a_line_of_events_waits_for_the_other_half() {
+    use std::io::{BufRead, BufReader, Write};
+
+    let tree = Tree::new();
+    tree.put("events", "{\"time\":\"1\",\"event\":\"iss");
+    let mut follow = command(&["events", "--follow", "--json", "--mount", &tree.text("")]);
+    let mut child = follow.stdout(Stdio::piped()).spawn().unwrap();
+    let mut events = fs::OpenOptions::new().append(true).open(tree.path("events")).unwrap();
+    // Long enough for several looks at the first half.
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    events.write_all(b"ued\"}\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["event"], "issued");
+}
+
+#[test]
+fn check_finds_what_only_a_start_would() {
+    let tree = Tree::empty();
+    let proxy = tree.put("proxy", "proxy = \"socks5://me:hunter2@h\"\n");
+    let ca = tree.put("ca", "ca_file = \"none.pem\"\n");
+    let ran = run(&["check", &proxy, &ca]);
+    assert!(ran.out.contains("the setting proxy names no usable proxy") && !ran.out.contains("hunter2"), "{}", ran.out);
+    assert!(ran.out.contains("none.pem cannot be read"), "{}", ran.out);
+    ran.failed(5, &["2 of 2"]);
 }

@@ -103,7 +103,7 @@ fn a_full_file() {
     assert_eq!((settings.deadline, settings.delete_grace), (Duration::from_secs(1), Duration::from_secs(15)));
     assert_eq!((settings.rate, settings.threads, settings.mode), (10, 4, 0o440));
     assert_eq!((settings.uid, settings.gid, settings.allow_other), (Some(0), Some(0), true));
-    assert_eq!(settings.proxy.as_deref(), Some("http://proxy.example:3128"));
+    assert_eq!(settings.proxy.map(|proxy| proxy.0).as_deref(), Some("http://proxy.example:3128"));
     assert_eq!(settings.no_proxy.as_deref(), Some("localhost,.example"));
     let anchors: Vec<_> = settings.anchors.iter().map(|(name, access)| (name.as_str(), access)).collect();
     assert_eq!(anchors[0].0, "default");
@@ -136,6 +136,35 @@ fn keys_and_values() {
     refused("default_ttl = \"2h\"\nmax_ttl = \"1h\"\n", &["default_ttl is greater than max_ttl"]);
     refused("default_ttl = \"2d\"\n", &["default_ttl is greater than max_ttl (24 h unless set)"]);
     refused("max_ttl = \"30m\"\n", &["default_ttl (1 h unless set) is greater than max_ttl"]);
+    refused("open_deadline = \"1d\"\n", &["line 1: open_deadline must be between 0s and 10m"]);
+    refused("delete_grace = \"2d\"\n", &["delete_grace must be between 0s and 1d"]);
+    refused("no_proxy = [1]\n", &["no_proxy must be text", "not a whole number"]);
+    refused("mode = 440\n", &["440 without quotes is a decimal number"]);
+    // The settings file is TOML as everybody else reads it.
+    refused("state=/var/lib/x\n", &["line 1"]);
+    refused("{\"rate\": 5}\n", &["line 1"]);
+}
+
+#[test]
+fn zero_is_the_default_of_a_deadline_and_no_grace_at_all() {
+    let text = "deadline = 0\ndelete_grace = 0\nno_proxy = ['a', 'b']\nmode = 0o444\nproxy = ''\n";
+    let settings = load(&directory(), text).unwrap();
+    assert_eq!((settings.deadline, settings.delete_grace), (Duration::from_secs(2), Duration::ZERO));
+    assert_eq!((settings.no_proxy.as_deref(), settings.mode), (Some("a,b"), 0o444));
+    assert_eq!(settings.proxy.unwrap().0, "", "no proxy, whatever the environment says");
+}
+
+#[test]
+fn a_password_in_the_proxy_is_not_shown() {
+    let settings = load(&directory(), "proxy = 'http://me:hunter2@proxy:3128'\n").unwrap();
+    assert!(!format!("{settings:?}").contains("hunter2"));
+}
+
+#[test]
+fn thousands_of_roles_are_possible() {
+    let roles = (0..3000).map(|n| format!("[roles.role-{n}]\nteam_id = \"team-{n}\"\ncredential_type = \"team\"\n"));
+    let text: String = roles.collect();
+    assert_eq!(load(&directory(), &text).unwrap().roles.len(), 3000);
 }
 
 #[test]
@@ -185,6 +214,7 @@ fn roles() {
     refused("[roles.app]\nteam_id = \"x\"\nttl = \"soon\"\n", &["ttl in [roles.app] is not a time"]);
     refused("[roles.app]\nteam_id = \"x\"\nuser_id = \"y\"\n", &["[roles.app]: two owners"]);
     refused("[roles.Deploy]\nteam_id = \"x\"\n", &["[roles.Deploy]: names are lower case: try \"deploy\""]);
+    refused("\n[roles.app]\nteam_id = \"x\"\nttl = \"soon\"\n", &["line 4: ttl in [roles.app]"]);
     refused("[roles.config]\nteam_id = \"x\"\n", &["[roles.config]", "reserved"]);
 }
 

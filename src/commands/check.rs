@@ -7,9 +7,10 @@ use serde_json::json;
 
 use super::print;
 use crate::adapters::accounts::SystemAccounts;
+use crate::adapters::tfc::{TfcClient, TfcSettings};
 use crate::cli::Kind;
 use crate::config::Settings;
-use crate::domain::document::{ConfigSpec, RoleSpec, read_document};
+use crate::domain::document::{ConfigSpec, RoleSpec, read_document, read_toml};
 use crate::exit::{ExitCode, Failure};
 
 pub(super) fn check(files: &[PathBuf], kind: Option<Kind>, as_json: bool) -> Result<(), Failure> {
@@ -55,18 +56,30 @@ fn one(file: &Path, kind: Option<Kind>) -> (Kind, Result<(), String>) {
         Kind::Config => ConfigSpec::parse(&bytes)
             .and_then(|spec| spec.anchors.iter().try_for_each(|anchor| anchor.check_alone()))
             .map_err(|error| error.message),
-        Kind::Settings => Settings::load(file).map(|_| ()).map_err(|error| error.message),
+        Kind::Settings => settings(file),
     };
     (kind, result)
 }
 
+/// Also what only the start would find: a CA file or a proxy that is none.
+fn settings(file: &Path) -> Result<(), String> {
+    let settings = Settings::load(file).map_err(|error| error.message)?;
+    let tfc = TfcSettings {
+        ca_file: settings.ca_file,
+        proxy: settings.proxy.map(|proxy| proxy.0),
+        no_proxy: settings.no_proxy,
+        ..TfcSettings::default()
+    };
+    TfcClient::new(tfc).map(|_| ()).map_err(|error| error.to_string())
+}
+
 /// From the keys: an owner makes a role, what only a daemon has makes settings, a token makes a config.
 fn guess(bytes: &[u8]) -> Kind {
-    let Ok(table) = read_document(bytes) else { return Kind::Role };
-    let has = |keys: &[&str]| keys.iter().any(|key| table.contains_key(*key));
-    let anchors = table.get("anchors").and_then(toml::Value::as_table);
+    let Ok(table) = read_document(bytes).or_else(|_| read_toml(bytes)) else { return Kind::Role };
+    let has = |keys: &[&str]| keys.iter().any(|key| table.contains(key));
+    let anchors = table.table("anchors");
     let anchors_have = |key: &str| {
-        anchors.is_some_and(|all| all.values().filter_map(toml::Value::as_table).any(|anchor| anchor.contains_key(key)))
+        anchors.is_some_and(|all| all.iter().any(|(name, _)| all.table(name).is_some_and(|one| one.contains(key))))
     };
     if has(&["organization", "team", "team_id", "user_id", "credential_type"]) {
         Kind::Role

@@ -89,7 +89,12 @@ pub(super) fn roles(look: &LookArgs) -> Result<(), Failure> {
     let mut all = serde_json::Map::new();
     for name in list(&mount, "creds")? {
         let path = format!("roles/{name}");
-        let role = parse(&path, &read(&mount, &path)?)?;
+        let role = match read(&mount, &path) {
+            Ok(text) => parse(&path, &text)?,
+            // It was removed while we were looking.
+            Err(failure) if failure.code == ExitCode::NotMounted && mount.join("roles").exists() => continue,
+            Err(failure) => return Err(failure),
+        };
         let owner = ["user_id", "team_id", "organization"].into_iter().find_map(|key| {
             role.get(key).and_then(toml::Value::as_str).map(|id| format!("{} {id}", key.trim_end_matches("_id")))
         });
@@ -148,11 +153,14 @@ pub(super) fn events(look: &LookArgs, follow: bool) -> Result<(), Failure> {
     let mut reader = BufReader::new(File::open(&path).map_err(failed)?);
     let mut line = String::new();
     loop {
-        line.clear();
-        if reader.read_line(&mut line).map_err(failed)? > 0 {
+        let more = reader.read_line(&mut line).map_err(failed)? > 0;
+        if line.ends_with('\n') {
             show_event(line.trim_end(), look.json)?;
+            line.clear();
+        } else if more {
+            // Half a line: the rest comes with the next read.
         } else if !follow {
-            return Ok(());
+            return if line.is_empty() { Ok(()) } else { show_event(&line, look.json) };
         } else if !Path::new(&path).exists() {
             return Err(Failure::new(ExitCode::NotMounted, "the mount is gone"));
         } else {

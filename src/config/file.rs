@@ -1,17 +1,16 @@
 //! From the text of the settings file to [`Settings`].
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
-use toml::{Table, Value};
-
-use super::{Settings, SettingsError};
+use super::token_file;
+use super::{ProxySetting, Settings, SettingsError};
 use crate::adapters::accounts::SystemAccounts;
 use crate::domain::anchor::{Access, Address, DEFAULT_ADDRESS, DEFAULT_BASE_PATH};
-use crate::domain::document::{Accounts, DocumentError, Fields, RoleSpec, parse_mode, read_document};
-use crate::domain::name::{AnchorName, NameError, RoleName};
-use crate::domain::token::Token;
+use crate::domain::document::table::{Table, Value};
+use crate::domain::document::{Accounts, DocumentError, Fields, RoleSpec, parse_mode, read_toml};
+use crate::domain::name::NameError;
 
 const KEYS: &[&str] = &[
     "state",
@@ -38,6 +37,12 @@ const KEYS: &[&str] = &[
 
 const ANCHOR_KEYS: &[&str] = &["address", "base_path", "insecure", "token_file", "token"];
 
+/// No request ever blocks without a deadline, and no caller waits longer than that.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+/// A grace longer than that would be a revocation that never comes.
+const LONGEST_GRACE: Duration = Duration::from_secs(24 * 3600);
+
 type Result<T> = std::result::Result<T, DocumentError>;
 
 pub(super) fn load(path: &Path) -> std::result::Result<Settings, SettingsError> {
@@ -49,106 +54,124 @@ pub(super) fn load(path: &Path) -> std::result::Result<Settings, SettingsError> 
 }
 
 fn parse(bytes: &[u8], base: &Path) -> Result<Settings> {
-    let mut table = read_document(bytes)?;
-    let anchors = section(&mut table, "anchors")?;
-    let roles = section(&mut table, "roles")?;
+    let mut table = read_toml(bytes)?;
+    let anchors = section(&mut table, "anchors", |table, place| anchor(table, place, base))?;
+    let roles = section(&mut table, "roles", |table, place| RoleSpec::from_table(table, &SystemAccounts, place))?;
     let mut fields = Fields::new(table, KEYS, "")?;
     let standard = Settings::default();
     let path = |fields: &mut Fields, key: &str| Ok::<_, DocumentError>(fields.text(key)?.map(|text| base.join(text)));
+    let wait = |fields: &mut Fields, key: &str, otherwise: Duration| {
+        Ok::<_, DocumentError>(
+            fields
+                .time_within(key, &(Duration::ZERO..=LONGEST_WAIT))?
+                .filter(|time| !time.is_zero())
+                .unwrap_or(otherwise),
+        )
+    };
     let settings = Settings {
         state: path(&mut fields, "state")?,
         sealing_key_file: path(&mut fields, "sealing_key_file")?,
         default_ttl: fields.time("default_ttl")?.unwrap_or(standard.default_ttl),
         max_ttl: fields.time("max_ttl")?.unwrap_or(standard.max_ttl),
-        open_deadline: fields.time("open_deadline")?.unwrap_or(standard.open_deadline),
-        rotate_deadline: fields.time("rotate_deadline")?.unwrap_or(standard.rotate_deadline),
-        deadline: fields.time("deadline")?.unwrap_or(standard.deadline),
-        delete_grace: fields.time("delete_grace")?.unwrap_or(standard.delete_grace),
+        open_deadline: wait(&mut fields, "open_deadline", standard.open_deadline)?,
+        rotate_deadline: wait(&mut fields, "rotate_deadline", standard.rotate_deadline)?,
+        deadline: wait(&mut fields, "deadline", standard.deadline)?,
+        // Zero means no grace here: a default of ten seconds would surprise whoever wrote it.
+        delete_grace: fields
+            .time_within("delete_grace", &(Duration::ZERO..=LONGEST_GRACE))?
+            .unwrap_or(standard.delete_grace),
         rate: fields.number("rate", 1, 10_000)?.unwrap_or(standard.rate),
         ca_file: path(&mut fields, "ca_file")?,
-        proxy: fields.text("proxy")?,
-        no_proxy: fields.text("no_proxy")?,
+        proxy: proxy(&mut fields)?,
+        no_proxy: no_proxy(&mut fields)?,
         uid: fields.account("uid", &|name| SystemAccounts.uid(name))?,
         gid: fields.account("gid", &|name| SystemAccounts.gid(name))?,
         mode: parse_mode(&mut fields)?.unwrap_or(standard.mode),
         allow_other: fields.flag("allow_other")?.unwrap_or(standard.allow_other),
         threads: fields.number("threads", 1, 64)?.map_or(standard.threads, |threads| threads as usize),
-        anchors: anchors.into_iter().map(|(name, table)| anchor(&name, table, base)).collect::<Result<_>>()?,
-        roles: roles.into_iter().map(|(name, table)| role(&name, table)).collect::<Result<_>>()?,
+        anchors,
+        roles,
     };
     if settings.default_ttl > settings.max_ttl {
-        // Only what is not standard was written.
-        let unless_set = |time, default, text| if time == default { text } else { "" };
-        return Err(DocumentError::certain(format!(
-            "default_ttl{} is greater than max_ttl{}; a token cannot linger longer than it lives",
-            unless_set(settings.default_ttl, standard.default_ttl, " (1 h unless set)"),
-            unless_set(settings.max_ttl, standard.max_ttl, " (24 h unless set)"),
-        )));
+        let key = if fields.has("default_ttl") { "default_ttl" } else { "max_ttl" };
+        let unless_set = |key: &str, text| if fields.has(key) { "" } else { text };
+        return Err(fields.wrong_at(
+            key,
+            &format!(
+                "default_ttl{} is greater than max_ttl{}; a token cannot linger longer than it lives",
+                unless_set("default_ttl", " (1 h unless set)"),
+                unless_set("max_ttl", " (24 h unless set)"),
+            ),
+        ));
     }
     Ok(settings)
 }
 
-fn section(table: &mut Table, key: &str) -> Result<Vec<(String, Table)>> {
-    let wrong = || DocumentError::certain(format!("{key} must be tables: [{key}.NAME]"));
-    match table.remove(key) {
-        None => Ok(Vec::new()),
-        Some(Value::Table(tables)) => tables
-            .into_iter()
-            .map(|(name, value)| match value {
-                Value::Table(table) => Ok((name, table)),
-                _ => Err(wrong()),
-            })
-            .collect(),
-        Some(_) => Err(wrong()),
-    }
-}
-
-fn name<N: std::str::FromStr<Err = NameError>>(section: &str, text: &str) -> Result<N> {
-    text.parse().map_err(|error| DocumentError::certain(format!("[{section}.{text}]: {error}")))
-}
-
-fn role(text: &str, table: Table) -> Result<(RoleName, RoleSpec)> {
-    let place = format!("[roles.{text}]");
-    let spec =
-        RoleSpec::from_table(table, &SystemAccounts, &place).map_err(|error| match error.message.contains(&place) {
+/// The tables `[section.NAME]`, each read by `read`, which gets the place for its messages. Every message names it.
+fn section<N, T>(table: &mut Table, section: &str, read: impl Fn(Table, &str) -> Result<T>) -> Result<Vec<(N, T)>>
+where
+    N: std::str::FromStr<Err = NameError>,
+{
+    let one = |(text, line, table): (String, usize, Table)| {
+        let place = format!("[{section}.{text}]");
+        let name = text.parse().map_err(|error| DocumentError::certain(format!("line {line}: {place}: {error}")))?;
+        let value = read(table, &place).map_err(|error| match error.message.contains(&place) {
             true => error,
-            false => DocumentError::certain(format!("{place}: {}", error.message)),
+            false => error.within(&place),
         })?;
-    Ok((name("roles", text)?, spec))
+        Ok((name, value))
+    };
+    table.take_tables(section)?.into_iter().map(one).collect()
 }
 
-fn anchor(text: &str, table: Table, base: &Path) -> Result<(AnchorName, Access)> {
-    let place = format!("[anchors.{text}]");
-    let mut fields = Fields::new(table, ANCHOR_KEYS, &place)?;
+fn anchor(table: Table, place: &str, base: &Path) -> Result<Access> {
+    let mut fields = Fields::new(table, ANCHOR_KEYS, place)?;
     if fields.take("token").is_some() {
         return Err(fields.wrong(
             "token",
-            "has no place in a file that others may read: put it into a file of its own and name that as token_file",
+            "has no place in a file that others may read: put it into a file of its own, mode 0600, and name that as token_file",
         ));
     }
-    let file = fields.text("token_file")?.map(|text| base.join(text));
-    let file =
-        file.ok_or_else(|| fields.wrong("token_file", "is missing: name a file that holds the token, mode 0600"))?;
-    let address = fields.text("address")?.unwrap_or_else(|| DEFAULT_ADDRESS.to_owned());
-    let base_path = fields.text("base_path")?.unwrap_or_else(|| DEFAULT_BASE_PATH.to_owned());
+    let text = |fields: &mut Fields, key: &str, standard: &str| {
+        Ok::<_, DocumentError>(fields.text(key)?.unwrap_or_else(|| standard.to_owned()))
+    };
+    let address = text(&mut fields, "address", DEFAULT_ADDRESS)?;
+    let base_path = text(&mut fields, "base_path", DEFAULT_BASE_PATH)?;
     let insecure = fields.flag("insecure")?.unwrap_or(false);
-    let address =
-        Address::parse(&address, &base_path, insecure).map_err(|e| DocumentError::certain(format!("{place}: {e}")))?;
-    let token = token(&file).map_err(|message| DocumentError::certain(format!("{place}: {message}")))?;
-    Ok((name("anchors", text)?, Access { address, token, owner: None }))
+    let key = if fields.has("address") { "address" } else { "base_path" };
+    let address = Address::parse(&address, &base_path, insecure)
+        .map_err(|error| fields.wrong_at(key, &format!("{place}: {error}")))?;
+    let Some(file) = fields.text("token_file")? else {
+        return Err(fields.wrong("token_file", "is missing: name a file that holds the token, mode 0600"));
+    };
+    let token = token_file::read(&base.join(file))
+        .map_err(|what| fields.wrong_at("token_file", &format!("{place}: token_file {what}")))?;
+    Ok(Access { address, token, owner: None })
 }
 
-fn token(path: &Path) -> std::result::Result<Token, String> {
-    let shown = path.display();
-    let unreadable = |error| format!("token_file {shown} cannot be read: {error}; correct the path or its mode");
-    let metadata = fs::metadata(path).map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(format!("token_file {shown} is not a file; name a file that holds the token, mode 0600"));
+/// Its text may hold a password, so no message repeats it.
+fn proxy(fields: &mut Fields) -> Result<Option<ProxySetting>> {
+    // Empty text is a value: no proxy, whatever the environment says.
+    match fields.take("proxy") {
+        None => Ok(None),
+        Some(Value::Text(text)) => Ok(Some(ProxySetting(text.to_string()))),
+        Some(other) => Err(fields.type_error("proxy", "text such as \"http://proxy:3128\"", &other, "")),
     }
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(format!("token_file {shown} can be read by others (mode {mode:04o}); run: chmod 600 {shown}"));
+}
+
+/// A list, or text with commas.
+fn no_proxy(fields: &mut Fields) -> Result<Option<String>> {
+    const FORM: &str = "text such as \"localhost,10.0.0.0/8\", or a list of such texts";
+    match fields.take("no_proxy") {
+        None => Ok(None),
+        Some(Value::Text(text)) => Ok(Some(text.to_string())),
+        Some(Value::List(items)) => {
+            let one = |item: &Value| match item {
+                Value::Text(text) => Ok(text.to_string()),
+                other => Err(fields.type_error("no_proxy", FORM, other, "")),
+            };
+            Ok(Some(items.iter().map(one).collect::<Result<Vec<_>>>()?.join(",")))
+        }
+        Some(other) => Err(fields.type_error("no_proxy", FORM, &other, "")),
     }
-    let text = fs::read_to_string(path).map(zeroize::Zeroizing::new).map_err(unreadable)?;
-    Token::parse(&text).map_err(|error| format!("token_file {shown}: {error}"))
 }

@@ -1,55 +1,77 @@
 //! Taking values out of a table: each with its type, its limits and a message that says what to do.
 
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use jiff::SignedDuration;
-use toml::{Table, Value};
+use zeroize::Zeroizing;
 
 use super::DocumentError;
+use super::suggest::{did_you_mean, unknown_key};
+use super::table::{Table, Value};
+use super::times;
 
-/// Longest time that makes sense anywhere here.
-const ABSURD: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+/// Longest id or name of upstream.
+const LONGEST_ID: usize = 255;
 
 type Result<T> = std::result::Result<T, DocumentError>;
 
-/// A table whose known keys are taken one by one; what is left in the end is unknown.
+/// A table whose keys are all known, taken one by one. Messages begin with the line of the key they are about and never
+/// repeat its value, unless that is said.
 pub struct Fields {
     table: Table,
-    known: &'static [&'static str],
-    /// Where the table stands, for messages: `""` or `in [anchors.ci]`.
+    lines: HashMap<String, usize>,
+    /// Where the table stands, for messages: `""` or ` in [anchors.ci]`.
     place: String,
 }
 
 impl Fields {
-    /// Over a table.
+    /// Over a table; `place` names it in messages, `""` for a whole document.
     ///
     /// # Errors
-    /// A key that is not known, with the nearest one that is.
-    pub fn new(table: Table, known: &'static [&'static str], place: &str) -> Result<Self> {
+    /// A key that is not known, with the nearest one that is. A key whose value cannot be one.
+    pub fn new(table: Table, known: &[&str], place: &str) -> Result<Self> {
         let place = if place.is_empty() { String::new() } else { format!(" in {place}") };
-        for key in table.keys() {
-            if !known.contains(&key.as_str()) {
-                return Err(DocumentError::certain(unknown_key(key, known, &place)));
+        let unknown = table.iter().filter(|(key, _)| !known.contains(key));
+        if let Some((key, entry)) = unknown.min_by_key(|(_, entry)| entry.line) {
+            return Err(DocumentError::certain(format!("line {}: {}", entry.line, unknown_key(key, known, &place))));
+        }
+        let lines = table.iter().map(|(key, entry)| (key.to_owned(), entry.line)).collect();
+        let fields = Self { table, lines, place };
+        for (key, entry) in fields.table.iter() {
+            match entry.value {
+                Value::Null => return Err(fields.wrong(key, "is null; leave the key out or give it a value")),
+                Value::TooLarge => return Err(fields.wrong(key, "is too large a number")),
+                _ => {}
             }
         }
-        Ok(Self { table, known, place })
+        Ok(fields)
+    }
+
+    /// Text as it stands, e.g. a token.
+    ///
+    /// # Errors
+    /// Another type, or nothing but blanks.
+    pub fn secret(&mut self, key: &str) -> Result<Option<Zeroizing<String>>> {
+        match self.take(key) {
+            None => Ok(None),
+            Some(Value::Text(text)) if text.trim().is_empty() => {
+                Err(self.wrong(key, "is empty; leave the key out or give it a value"))
+            }
+            Some(Value::Text(text)) => Ok(Some(text)),
+            Some(other @ (Value::Integer(_) | Value::Octal(_) | Value::Float | Value::Boolean(_) | Value::Date)) => {
+                Err(self.type_error(key, "text", &other, "; put it in quotes"))
+            }
+            Some(other) => Err(self.type_error(key, "text", &other, "")),
+        }
     }
 
     /// Text.
     ///
     /// # Errors
-    /// Another type, or nothing but blanks.
+    /// As [`Fields::secret`].
     pub fn text(&mut self, key: &str) -> Result<Option<String>> {
-        match self.take(key) {
-            None => Ok(None),
-            Some(Value::String(text)) if text.trim().is_empty() => {
-                Err(self.wrong(key, "is empty; leave the key out or give it a value"))
-            }
-            Some(Value::String(text)) => Ok(Some(text)),
-            // `key=value` lines cannot tell 123 from "123".
-            Some(Value::Integer(number)) => Ok(Some(number.to_string())),
-            Some(other) => Err(self.type_error(key, "text", &other)),
-        }
+        Ok(self.secret(key)?.map(|text| text.to_string()))
     }
 
     /// An id or a name of upstream: printable, no blanks, no slash.
@@ -58,9 +80,10 @@ impl Fields {
     /// Another type, or characters that no id has.
     pub fn id(&mut self, key: &str) -> Result<Option<String>> {
         let Some(text) = self.text(key)? else { return Ok(None) };
+        // `?`, `#` and `%` mean something in the paths of the API.
         let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '?' | '#' | '%');
-        if text.len() > 255 || text.contains(bad) {
-            return Err(self.wrong(key, "is not an id: no blanks, no slash, at most 255 characters"));
+        if text.len() > LONGEST_ID || text.contains(bad) || text == "." || text == ".." {
+            return Err(self.wrong(key, &format!("is not an id: no blanks, no slash, at most {LONGEST_ID} characters")));
         }
         Ok(Some(text))
     }
@@ -73,7 +96,7 @@ impl Fields {
         match self.take(key) {
             None => Ok(None),
             Some(Value::Boolean(value)) => Ok(Some(value)),
-            Some(other) => Err(self.type_error(key, "true or false", &other)),
+            Some(other) => Err(self.type_error(key, "true or false", &other, "")),
         }
     }
 
@@ -84,11 +107,11 @@ impl Fields {
     pub fn number(&mut self, key: &str, least: u32, most: u32) -> Result<Option<u32>> {
         match self.take(key) {
             None => Ok(None),
-            Some(Value::Integer(number)) => match u32::try_from(number) {
+            Some(Value::Integer(number) | Value::Octal(number)) => match u32::try_from(number) {
                 Ok(number) if (least..=most).contains(&number) => Ok(Some(number)),
                 _ => Err(self.wrong(key, &format!("must be between {least} and {most}"))),
             },
-            Some(other) => Err(self.type_error(key, "a whole number", &other)),
+            Some(other) => Err(self.type_error(key, "a whole number", &other, "")),
         }
     }
 
@@ -97,29 +120,33 @@ impl Fields {
     /// # Errors
     /// Another type, negative, absurd.
     pub fn time(&mut self, key: &str) -> Result<Option<Duration>> {
+        Ok(self.exact_time(key)?.filter(|time| !time.is_zero()))
+    }
+
+    /// A time within limits, of which zero may be one.
+    ///
+    /// # Errors
+    /// Another type, or outside.
+    pub fn time_within(&mut self, key: &str, limits: &RangeInclusive<Duration>) -> Result<Option<Duration>> {
+        match self.exact_time(key)? {
+            Some(time) if !limits.contains(&time) => {
+                let (least, most) = (times::shown(*limits.start()), times::shown(*limits.end()));
+                Err(self.wrong(key, &format!("must be between {least} and {most}")))
+            }
+            time => Ok(time),
+        }
+    }
+
+    fn exact_time(&mut self, key: &str) -> Result<Option<Duration>> {
         let time = match self.take(key) {
             None => return Ok(None),
-            Some(Value::Integer(number)) => SignedDuration::from_secs(number),
-            Some(Value::String(text)) => {
-                let parsed = match text.trim().parse::<i64>() {
-                    Ok(seconds) => Some(SignedDuration::from_secs(seconds)),
-                    Err(_) => parse_time(text.trim()),
-                };
-                parsed.ok_or_else(|| {
-                    self.wrong(key, "is not a time; write seconds, or text such as \"90m\", \"1h30m\", \"7d\"")
-                })?
+            Some(Value::Integer(seconds)) => times::from_seconds(seconds),
+            Some(Value::Text(text)) => times::from_text(&text),
+            Some(other) => {
+                return Err(self.type_error(key, "a time: whole seconds, or text such as \"90m\"", &other, ""));
             }
-            Some(other) => return Err(self.type_error(key, "a time (seconds, or text such as \"90m\")", &other)),
         };
-        let time = Duration::try_from(time)
-            .map_err(|_| self.wrong(key, "is negative; a time must be positive, or 0 for the default"))?;
-        if time > ABSURD {
-            return Err(self.wrong(key, "is more than ten years; tokens here are meant to be short-lived"));
-        }
-        if time.subsec_nanos() != 0 {
-            return Err(self.wrong(key, "must be whole seconds"));
-        }
-        Ok(Some(time).filter(|time| !time.is_zero()))
+        time.map(Some).map_err(|what| self.wrong(key, &what))
     }
 
     /// One of several words.
@@ -132,14 +159,15 @@ impl Fields {
             Some((_, value)) => Ok(Some(*value)),
             None => {
                 let all: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-                let hint = nearest(&text, words.iter().map(|(word, _)| *word));
-                let hint = hint.map(|word| format!("; did you mean \"{word}\"?")).unwrap_or_default();
+                let hint = did_you_mean(&text, words.iter().map(|(word, _)| *word))
+                    .map(|hint| format!("; {hint}"))
+                    .unwrap_or_default();
                 Err(self.wrong(key, &format!("must be one of {}{hint}", all.join(", "))))
             }
         }
     }
 
-    /// A user or group: a number, or a name that `find` knows.
+    /// A user or group: a number, or a name that `find` knows. A name that is not known is repeated in the message.
     ///
     /// # Errors
     /// Another type, or an account that this machine does not know.
@@ -147,73 +175,51 @@ impl Fields {
         let number = match self.take(key) {
             None => return Ok(None),
             Some(Value::Integer(number)) => number,
-            Some(Value::String(name)) => match name.parse().ok().or_else(|| find(&name).map(i64::from)) {
-                Some(number) => number,
-                None => {
-                    return Err(self.wrong(key, "names an account that this machine does not know; write its number"));
+            Some(Value::Text(name)) => match (name.trim().parse::<i64>(), find(name.trim())) {
+                (Ok(number), _) => number,
+                (_, Some(number)) => number.into(),
+                _ => {
+                    let name: String = name.trim().chars().filter(|c| !c.is_control()).take(32).collect();
+                    return Err(self.wrong(
+                        key,
+                        &format!(
+                            "names an account that this machine does not know; write its number (found \"{name}\")"
+                        ),
+                    ));
                 }
             },
-            Some(other) => return Err(self.type_error(key, "a name or a number", &other)),
+            Some(other) => return Err(self.type_error(key, "a name or a number", &other, "")),
         };
-        // The highest number means "nobody in particular" to chown.
         match u32::try_from(number) {
+            // The highest number means "leave it" to chown.
             Ok(number) if number != u32::MAX => Ok(Some(number)),
-            _ => Err(self.wrong(key, "is not the number of an account")),
+            _ => Err(self.wrong(key, "is not the number of an account (0 to 4294967294)")),
         }
+    }
+
+    /// Whether a key was written, also after it was taken.
+    pub fn has(&self, key: &str) -> bool {
+        self.lines.contains_key(key)
     }
 
     /// The raw value.
     pub fn take(&mut self, key: &str) -> Option<Value> {
-        debug_assert!(self.known.contains(&key), "{key} is not among the known keys");
-        self.table.remove(key)
+        self.table.remove(key).map(|entry| entry.value)
     }
 
-    /// An error about a key, without its value.
+    /// An error about a key; `what` continues a sentence that begins with it.
     pub fn wrong(&self, key: &str, what: &str) -> DocumentError {
-        DocumentError::certain(format!("{key}{} {what}", self.place))
+        self.wrong_at(key, &format!("{key}{} {what}", self.place))
+    }
+
+    /// An error on the line of a key.
+    pub fn wrong_at(&self, key: &str, sentence: &str) -> DocumentError {
+        let line = self.lines.get(key).map(|line| format!("line {line}: ")).unwrap_or_default();
+        DocumentError::certain(format!("{line}{sentence}"))
     }
 
     /// An error about the type of a key.
-    pub fn type_error(&self, key: &str, expected: &str, found: &Value) -> DocumentError {
-        self.wrong(key, &format!("must be {expected}, not {}", type_name(found)))
+    pub fn type_error(&self, key: &str, expected: &str, found: &Value, hint: &str) -> DocumentError {
+        self.wrong(key, &format!("must be {expected}, not {}{hint}", found.kind()))
     }
-}
-
-fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::String(_) => "text",
-        Value::Integer(_) => "a number",
-        Value::Float(_) => "a fraction",
-        Value::Boolean(_) => "true or false",
-        Value::Datetime(_) => "a date",
-        Value::Array(_) => "a list",
-        Value::Table(_) => "a table",
-    }
-}
-
-fn parse_time(text: &str) -> Option<SignedDuration> {
-    // jiff's friendly notation has no days in a SignedDuration: a day is 24 hours here.
-    if let Some(days) = text.strip_suffix('d')
-        && let Ok(days) = days.trim().parse::<i64>()
-    {
-        return days.checked_mul(24 * 3600).map(SignedDuration::from_secs);
-    }
-    text.parse().ok()
-}
-
-/// The sentence for a key that does not exist.
-fn unknown_key(key: &str, known: &[&str], place: &str) -> String {
-    let hint = nearest(key, known.iter().copied()).map(|near| format!("did you mean \"{near}\"? ")).unwrap_or_default();
-    format!("unknown key \"{}\"{place}; {hint}Known keys: {}", shown_key(key), known.join(", "))
-}
-
-/// A key as messages show it: a slip of the clipboard can make anything a key.
-pub(super) fn shown_key(key: &str) -> String {
-    key.chars().filter(|c| !c.is_control()).take(40).collect()
-}
-
-/// The word most like `text`, if any is like it at all.
-pub fn nearest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let scored = words.map(|word| (strsim::jaro_winkler(text, word), word));
-    scored.filter(|(score, _)| *score > 0.75).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, word)| word)
 }

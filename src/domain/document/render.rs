@@ -6,6 +6,7 @@ use std::time::Duration;
 use toml::Value;
 
 use super::config::SET;
+use super::times;
 use crate::domain::anchor::{Anchor, DEFAULT_ADDRESS, DEFAULT_BASE_PATH};
 use crate::domain::name::AnchorName;
 use crate::domain::owner::{CredentialType, Owner};
@@ -20,7 +21,7 @@ impl Lines {
 
     fn time(&mut self, key: &str, value: Option<Duration>) {
         if let Some(value) = value {
-            self.text(key, &shown_time(value));
+            self.text(key, &times::shown(value));
         }
     }
 
@@ -29,17 +30,6 @@ impl Lines {
             let _ = writeln!(self.0, "{key} = {value}");
         }
     }
-}
-
-/// Days, hours, minutes or seconds: the largest unit that divides it.
-fn shown_time(time: Duration) -> String {
-    let seconds = time.as_secs();
-    for (unit, name) in [(24 * 3600, "d"), (3600, "h"), (60, "m")] {
-        if seconds > 0 && seconds.is_multiple_of(unit) {
-            return format!("{}{name}", seconds / unit);
-        }
-    }
-    format!("{seconds}s")
 }
 
 /// A role as TOML.
