@@ -160,6 +160,8 @@ impl Book {
         for serial in &moved {
             self.move_lease(*serial, to, now);
         }
+        // Nothing that was prepared under the old name is left for a role that gets it next.
+        self.detach(from, now);
         moved
     }
 

@@ -45,7 +45,6 @@ impl Issuer {
             }
         };
         let rotation = Rotation { at: now, uid };
-        self.ledger.write(vec![Entry::Rotation(name.clone(), rotation)]).await?;
         let former = self.book.lock().rotation(name);
         self.book.lock().rotated(name, rotation);
         let replaced = match tokio::time::timeout(deadline, self.replace_all(name, &scopes, opener)).await {
@@ -62,6 +61,10 @@ impl Issuer {
             for serial in replaced {
                 let _ = self.revoke(serial, Ended::Revoked).await;
             }
+        }
+        // Only what happened is noted. Without the note a restart forgets the interval, no more.
+        if let Err(error) = self.ledger.write(vec![Entry::Rotation(name.clone(), rotation)]).await {
+            tracing::warn!(role = %name, %error, "the rotation could not be noted in the ledger");
         }
         self.observe(Event::Rotated { role: name.clone(), uid });
         Ok(())
