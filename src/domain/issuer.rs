@@ -8,6 +8,7 @@ mod anchor;
 mod revoke;
 mod rotate;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use rustc_hash::FxHashSet;
 use tokio::sync::{Notify, watch};
 
 use super::anchor::Anchor;
-use super::book::{Book, Claim, Landing, Published};
+use super::book::{Book, Claim, Landing, Origin, Published};
 use super::error::{Ended, Error};
 use super::event::{Event, Observer};
 use super::lease::{AfterClose, Lease, LeaseRecord, Opener, Scope, Serial, later};
@@ -77,6 +78,8 @@ pub struct Issuer {
     admin: tokio::sync::Mutex<()>,
     /// Serializes changes of anchors, upstream calls included. Taken before `admin`.
     anchors: tokio::sync::Mutex<()>,
+    /// One turn for each slot, held from the intent to the publication and while a slot is emptied.
+    slots: Mutex<HashMap<Scope, Arc<tokio::sync::Mutex<()>>>>,
     pub(super) wake: Notify,
     /// When the keeper will look next, in milliseconds of Unix time.
     armed: AtomicI64,
@@ -105,6 +108,7 @@ impl Issuer {
             unnoted: Mutex::default(),
             admin: tokio::sync::Mutex::default(),
             anchors: tokio::sync::Mutex::default(),
+            slots: Mutex::default(),
             wake: Notify::new(),
             armed: AtomicI64::new(0),
         });
@@ -219,10 +223,12 @@ impl Issuer {
     /// A handle was closed.
     pub fn close(self: &Arc<Self>, serial: Serial) {
         let now = self.now();
-        let (after, end) = {
+        let (after, end, ending) = {
             let mut book = self.book.lock();
             let after = book.release(serial, now);
-            (after, book.lease(serial).map(|lease| lease.expires_at))
+            // Under the same lock: nobody opens it again in between.
+            let ending = (after == AfterClose::Revoke).then(|| book.end(serial, Ended::Revoked)).flatten();
+            (after, book.lease(serial).map(|lease| lease.expires_at), ending)
         };
         match after {
             AfterClose::Held | AfterClose::Over => {}
@@ -232,7 +238,11 @@ impl Issuer {
                     self.arm(end);
                 }
             }
-            AfterClose::Revoke => self.end_soon(serial, Ended::Revoked),
+            AfterClose::Revoke => {
+                if let Some(ending) = ending {
+                    self.finish_soon(ending);
+                }
+            }
         }
     }
 
@@ -288,10 +298,16 @@ impl Issuer {
 
     /// Makes one token, in the order of DESIGN 8.
     async fn make(self: &Arc<Self>, scope: &Scope, role: &RoleName, opener: Opener) -> Result<(), Error> {
+        // Filling and emptying a slot take turns: else the DELETE for the former token would hit this one.
+        let slot = self.slot_turn(scope);
+        let _turn = match &slot {
+            Some(slot) => Some(slot.lock().await),
+            None => None,
+        };
         let mut last = None;
         for _ in 0..DESCRIPTION_TRIES {
             let (mut record, anchor) = self.book.lock().plan(role, scope, opener, self.now())?;
-            self.spare_anchor(&record, &anchor).await?;
+            self.spare_anchor(&record).await?;
             record.description = describe(&self.settings.host, &record);
             let (id, serial) = (record.id.clone(), record.serial);
             let intent = match self.ledger.intent(record).await {
@@ -374,7 +390,8 @@ impl Issuer {
             }
             Published::Unwanted => {
                 tracing::info!(lease = %id, "its role is gone: revoking the token just made");
-                self.revoke_ended(serial).await;
+                let issuer = self.clone();
+                self.runtime.spawn(async move { issuer.revoke_ended(serial).await });
             }
         }
         Ok(())
@@ -398,9 +415,36 @@ impl Issuer {
         self.discard_soon(intent.made(&issued));
     }
 
+    /// The lock of a slot; `None` for other scopes.
+    pub(super) fn slot_turn(&self, scope: &Scope) -> Option<Arc<tokio::sync::Mutex<()>>> {
+        let Scope::Slot { .. } = scope else { return None };
+        Some(self.slots.lock().entry(scope.clone()).or_default().clone())
+    }
+
     /// Refuses to fill a slot whose present token is our own anchor.
-    async fn spare_anchor(&self, record: &LeaseRecord, anchor: &Anchor) -> Result<(), Error> {
-        if !record.credential_type.is_slot() || anchor.access.owner.as_ref() != Some(&record.owner) {
+    async fn spare_anchor(&self, record: &LeaseRecord) -> Result<(), Error> {
+        if !record.credential_type.is_slot() {
+            return Ok(());
+        }
+        let anchors: Vec<(Anchor, Origin)> = {
+            let book = self.book.lock();
+            let here = book.anchors().filter(|(_, entry)| entry.anchor.access.address == record.address);
+            here.map(|(_, entry)| (entry.anchor.clone(), entry.origin)).collect()
+        };
+        // Every anchor there counts, not only the one that mints.
+        for (mut anchor, origin) in anchors {
+            if anchor.access.owner.is_none() {
+                // The settings file names a token, upstream knows whose it is; until it was asked nothing is regenerated.
+                anchor = self.verify_anchor(anchor.name.clone(), anchor.access.clone()).await?;
+                self.book.lock().put_anchor(anchor.clone(), origin);
+            }
+            self.spare_one(record, &anchor).await?;
+        }
+        Ok(())
+    }
+
+    async fn spare_one(&self, record: &LeaseRecord, anchor: &Anchor) -> Result<(), Error> {
+        if anchor.access.owner.as_ref() != Some(&record.owner) {
             return Ok(());
         }
         let kills = Err(Error::WouldKillAnchor(anchor.name.clone()));

@@ -155,6 +155,12 @@ pub struct LeaseRecord {
 }
 
 impl LeaseRecord {
+    /// How much life an opener is entitled to (DESIGN 5); of a token that upstream made shorter, at most half of that.
+    pub fn needed(&self) -> Duration {
+        let whole = Duration::try_from(self.issued_at.duration_until(self.ends_at)).unwrap_or_default();
+        self.times.needed().min(whole / 2)
+    }
+
     /// Whether it is what `role` means now: the same owner, type and anchor.
     pub fn is_of(&self, role: &Role) -> bool {
         self.owner == role.owner && self.credential_type == role.credential_type && self.anchor == role.anchor
@@ -256,7 +262,7 @@ impl Lease {
         if !self.is_live(now) {
             return Adequacy::Dead;
         }
-        let (remaining, needed) = (self.remaining(now), self.record.times.needed());
+        let (remaining, needed) = (self.remaining(now), self.record.needed());
         // A slot has no overlap: its successor kills it. So it is not renewed early for everybody's sake.
         if remaining >= needed || (self.record.credential_type.is_slot() && remaining >= needed / 2) {
             Adequacy::Enough
@@ -317,7 +323,7 @@ impl Lease {
         if !shared || self.handles == 0 || self.superseded_at.is_some() || self.ended.is_some() {
             return None;
         }
-        self.record.ends_at.checked_sub(self.record.times.needed()).ok()
+        self.record.ends_at.checked_sub(self.record.needed()).ok()
     }
 
     /// `held`, `lingering` or `superseded`: the words of DESIGN 2.

@@ -32,7 +32,10 @@ impl Vfs {
                     self.unsettle(Node::Rotate(number));
                 }
             }
-            Event::ConfigWritten => self.unsettle(Node::Fixed(Fixed::Config)),
+            Event::ConfigWritten => {
+                self.unsettle(Node::Fixed(Fixed::Config));
+                self.sizes_changed();
+            }
             Event::Gone { .. } | Event::RevocationDelayed { .. } => {}
         }
     }
@@ -136,6 +139,17 @@ impl Vfs {
         self.doors.learn(number, None, next);
         self.unsettle(Node::Role(number));
         self.tell_attributes(number);
+    }
+
+    /// Another host name or other limits change the sizes of doors that were announced already.
+    pub(super) fn sizes_changed(&self) {
+        let (numbers, next) = {
+            let book = self.issuer.book();
+            (book.roles().map(|(_, entry)| entry.number).collect::<Vec<u32>>(), book.peek_serial())
+        };
+        for number in numbers {
+            self.doors.learn(number, None, next);
+        }
     }
 
     fn role_removed(&self, role: &RoleName) {

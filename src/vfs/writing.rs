@@ -222,7 +222,10 @@ impl Vfs {
         let text = String::from_utf8_lossy(data).trim().to_owned();
         let me = self.me();
         match target {
-            Target::Rotate(_) | Target::Lease(_) if offset > 0 => Reply::Now(Ok(count)),
+            // The first write acts; the rest of a longer text is swallowed. `>>` begins at an offset.
+            Target::Rotate(_) | Target::Lease(_) if std::mem::replace(&mut draft.lock().dirty, true) => {
+                Reply::Now(Ok(count))
+            }
             Target::Rotate(Some(name)) => Reply::later(async move {
                 let deadline = me.settings.rotate_deadline;
                 let revoke = text == "revoke";

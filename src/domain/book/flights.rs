@@ -129,7 +129,9 @@ impl Book {
         let anchor = self.find_anchor(&role.anchor)?.anchor.clone();
         let limit = role.max_leases.unwrap_or(DEFAULT_MAX_LEASES);
         let flying = self.flights.keys().filter(|other| *other != scope && other.role() == Some(name)).count();
-        if self.live_leases(name, now).len() + flying >= limit as usize {
+        // A successor takes the place of the current lease.
+        let replaces = usize::from(self.current_lease(scope).is_some_and(|lease| lease.is_live(now)));
+        if (self.live_leases(name, now).len() + flying).saturating_sub(replaces) >= limit as usize {
             return Err(Error::TooManyLeases { role: name.clone(), limit });
         }
         let serial = match scope {
@@ -166,7 +168,9 @@ impl Book {
         let record = record.into_inner();
         let (scope, serial, name) = (record.scope.clone(), record.serial, record.role.clone());
         self.spend(serial);
-        let wanted = self.role(&name).is_some_and(|entry| record.is_of(&entry.role));
+        // A slot is wanted as long as any role uses it.
+        let wanted =
+            self.slot_user(&record).is_some() || self.role(&name).is_some_and(|entry| record.is_of(&entry.role));
         let mut lease = Lease::new(record, now);
         if !wanted {
             lease.ended = Some(Ended::Revoked);

@@ -8,6 +8,7 @@ use super::{Book, RoleEntry};
 use crate::domain::error::Ended;
 use crate::domain::lease::{Adequacy, AfterClose, Lease, LeaseRecord, Phase, Scope, Serial};
 use crate::domain::name::RoleName;
+use crate::domain::role::OnClose;
 
 /// How long the bytes of a slot token stay readable after a rotation killed it (fuse-nodes 0.6 step 5).
 const SLOT_GRACE: Duration = Duration::from_millis(1500);
@@ -73,6 +74,11 @@ impl Book {
         let mut lease = Lease::new(record, now);
         if let Some(end) = linger {
             lease.expires_at = end.min(lease.record.ends_at);
+        }
+        if lease.record.on_close == OnClose::Revoke {
+            // Its holders are gone, and that was to be its end.
+            lease.expires_at = now;
+            lease.ends_as = Ended::Revoked;
         }
         if phase != Phase::Live {
             lease.ended = Some(Ended::Revoked);

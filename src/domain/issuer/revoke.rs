@@ -85,7 +85,14 @@ impl Issuer {
 
     /// The same in the background.
     pub(in crate::domain) fn end_soon(self: &Arc<Self>, serial: Serial, how: Ended) {
-        let Some(ending) = self.book.lock().end(serial, how) else { return };
+        let ending = self.book.lock().end(serial, how);
+        if let Some(ending) = ending {
+            self.finish_soon(ending);
+        }
+    }
+
+    /// Carries an ending out in the background.
+    pub(super) fn finish_soon(self: &Arc<Self>, ending: Ending) {
         if !ending.gone {
             // Queued before this returns: a stop that follows at once sees it.
             self.queue(ending.record.clone());
@@ -298,6 +305,20 @@ impl Issuer {
 
     /// Empties a slot, only if it still holds the token that we made.
     async fn empty_slot(&self, record: &LeaseRecord, access: &Access) -> Outcome {
+        let slot = self.slot_turn(&record.scope);
+        let _turn = match &slot {
+            Some(slot) => Some(slot.lock().await),
+            None => None,
+        };
+        let replaced = {
+            let book = self.book.lock();
+            book.current_lease(&record.scope).is_some_and(|lease| lease.record.serial > record.serial)
+        };
+        if replaced {
+            return self.ask_the_token(record).await.unwrap_or_else(|| {
+                Outcome::NotYet(format!("the slot of {} has a newer token, yet the former still works", record.owner))
+            });
+        }
         match self.api.slot(access, &record.owner).await {
             Ok(Some(id)) if Some(&id) == record.token_id.as_ref() => {
                 match self.api.revoke_slot(access, &record.owner).await {
