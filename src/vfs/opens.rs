@@ -55,12 +55,12 @@ pub enum Target {
 }
 
 /// A document being written: one for each handle (fuse-nodes 8.4).
-#[derive(Debug)]
+/// No `Debug`: a draft of `config` holds the anchor token.
 pub struct Draft {
     /// What it becomes.
     pub target: Target,
     /// Text so far.
-    pub bytes: Vec<u8>,
+    pub bytes: Secret,
     /// Written since it was last committed.
     pub dirty: bool,
     /// Never to be committed: refused, or its writer was killed.

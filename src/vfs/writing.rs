@@ -83,7 +83,7 @@ impl Vfs {
     fn start_draft(&self, caller: Caller, node: Node, target: Target, bytes: Vec<u8>) -> Opened {
         let draft = Draft {
             target,
-            bytes,
+            bytes: zeroize::Zeroizing::new(bytes),
             dirty: false,
             void: false,
             process: self.callers.process(caller.tid),
@@ -219,7 +219,11 @@ impl Vfs {
             let draft = draft.lock();
             (draft.target.clone(), draft.opener)
         };
-        let text = String::from_utf8_lossy(data).trim().to_owned();
+        // Only a rotation reads its text here; a document may hold a token, which is not copied.
+        let text = match target {
+            Target::Rotate(_) => String::from_utf8_lossy(data).trim().to_owned(),
+            _ => String::new(),
+        };
         let me = self.me();
         match target {
             // The first write acts; the rest of a longer text is swallowed. `>>` begins at an offset.
@@ -364,7 +368,7 @@ impl Vfs {
                 return Ok(());
             }
             draft.dirty = false;
-            (draft.target.clone(), zeroize::Zeroizing::new(draft.bytes.clone()))
+            (draft.target.clone(), draft.bytes.clone())
         };
         let result = match &target {
             Target::Role(name) => self.commit_role(name, &bytes).await,
