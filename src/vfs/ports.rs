@@ -78,7 +78,8 @@ pub trait Callers: Send + Sync {
     fn unit(&self, tid: u32) -> Option<String>;
     /// Its process; `None` when that cannot be told.
     fn process(&self, tid: u32) -> Option<u32>;
-    /// How it stands while its FLUSH waits.
+    /// How it stands while its FLUSH waits. **May block for as long as that FLUSH is not answered**: a thread in `execve`
+    /// closes its files under a lock that this question needs. So it is asked with a deadline, from a thread of its own.
     fn exit(&self, tid: u32) -> Exit;
 }
 

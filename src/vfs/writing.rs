@@ -3,13 +3,14 @@
 //! The six rules of fuse-nodes 8.4 are in [`Vfs::write`], [`Vfs::flush`] and [`Vfs::release`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::drafts::{looks_temporary, splice};
 use super::ino::{Fixed, Ino, Node};
 use super::opens::{Draft, Open, Target};
-use super::ports::Exit;
+use super::ports::{Callers, Exit};
 use super::tree::Entry;
 use super::{Caller, Errno, Opened, Reply, Result, Vfs};
 use crate::domain::book::Origin;
@@ -18,6 +19,20 @@ use crate::domain::error::Error;
 use crate::domain::lease::Serial;
 use crate::domain::name::{AnchorName, RoleName};
 use crate::domain::role::Role;
+
+/// A FLUSH waits this long for what `/proc` says of its caller. Only a thread in `execve` cannot be asked, and that
+/// one has not called `close`.
+const ASKING: Duration = Duration::from_millis(500);
+
+/// What a FLUSH means for its draft (fuse-nodes 8.4).
+enum Closing {
+    /// The writer called `close`.
+    Close,
+    /// Another process, an exit or an `execve`: the last copy decides.
+    NotYet,
+    /// A signal killed the writer half-way.
+    Killed,
+}
 
 /// The answer to CREATE.
 #[derive(Debug, Clone, Copy)]
@@ -137,7 +152,7 @@ impl Vfs {
             }
         };
         let attr = self.attr(node)?;
-        Ok(Created { entry: Entry { node, attr, ttl: std::time::Duration::ZERO }, opened })
+        Ok(Created { entry: Entry { node, attr, ttl: Duration::ZERO }, opened })
     }
 
     /// READ. Answers at once.
@@ -249,71 +264,73 @@ impl Vfs {
                 let renewed = self.issuer.renew(&id.unwrap_or_default());
                 Reply::Now(renewed.map(|()| count).map_err(|error| self.fail(caller, "leases", &error)))
             }
-            target @ (Target::Role(_) | Target::Config) => {
-                Reply::Now(self.write_document(caller, &draft, &target, offset, data).map(|()| count))
-            }
+            Target::Role(_) | Target::Config => self.write_document(caller, draft, offset, data),
         }
     }
 
-    fn write_document(
-        &self,
-        caller: Caller,
-        draft: &Mutex<Draft>,
-        target: &Target,
-        offset: u64,
-        data: &[u8],
-    ) -> Result<()> {
-        let mut draft = draft.lock();
-        if draft.void {
-            return Err(Errno(libc::EINVAL));
-        }
-        let checked = match splice(&mut draft.bytes, offset, data) {
-            true => match target {
-                Target::Role(_) => document::check_role_prefix(&draft.bytes, &*self.accounts),
-                _ => document::check_config_prefix(&draft.bytes),
-            },
-            false => Err(document::too_large()),
+    fn write_document(&self, caller: Caller, draft: Arc<Mutex<Draft>>, offset: u64, data: &[u8]) -> Reply<u32> {
+        let count = data.len() as u32;
+        let (target, so_far) = {
+            let mut draft = draft.lock();
+            if draft.void {
+                return Reply::Now(Err(Errno(libc::EINVAL)));
+            }
+            draft.dirty = true;
+            let so_far = splice(&mut draft.bytes, offset, data).then(|| draft.bytes.clone());
+            (draft.target.clone(), so_far)
         };
-        draft.dirty = true;
-        if let Err(error) = checked {
-            draft.void = true;
-            draft.bytes.clear();
-            drop(draft);
-            return Err(self.fail(caller, &target.path(), &error.into()));
+        let (me, is_role) = (self.me(), matches!(target, Target::Role(_)));
+        let checked = move |checked: std::result::Result<(), Error>| {
+            checked.map(|()| count).map_err(|error| {
+                let mut draft = draft.lock();
+                draft.void = true;
+                draft.bytes.clear();
+                drop(draft);
+                me.fail(caller, &target.path(), &error)
+            })
+        };
+        let Some(so_far) = so_far else { return Reply::Now(checked(Err(document::too_large().into()))) };
+        if !is_role {
+            return Reply::Now(checked(document::check_config_prefix(&so_far).map_err(Error::from)));
         }
-        Ok(())
+        let (accounts, deadline) = (self.accounts.clone(), self.settings.deadline);
+        Reply::later(async move {
+            // The names of users may have to be asked from a directory server.
+            let work = off_thread(move || document::check_role_prefix(&so_far, &*accounts));
+            let found = tokio::time::timeout(deadline, work).await;
+            checked(match found {
+                Ok(found) => found.and_then(|found| found.map_err(Error::from)),
+                Err(_) => Err(Error::Deadline(deadline)),
+            })
+        })
     }
 
     /// FLUSH: a `close`, by whoever. Rules 2 to 5.
     pub fn flush(&self, caller: Caller, handle: u64) -> Reply<()> {
         let Some(Open::Write(draft)) = self.opens.get(handle) else { return Reply::Now(Ok(())) };
-        {
-            let mut open = draft.lock();
+        let (writer, path) = {
+            let open = draft.lock();
             if !open.dirty || open.void {
                 return Reply::Now(Ok(()));
             }
-            match self.callers.exit(caller.tid) {
-                Exit::Killed => {
-                    open.void = true;
-                    let sentence = "its writer was killed half-way: nothing was committed, the old content is in force";
-                    let path = open.target.path();
-                    drop(open);
-                    self.refuse(caller, &path, libc::EINTR, sentence);
-                    return Reply::Now(Ok(()));
-                }
-                Exit::Exiting => return Reply::Now(Ok(())),
-                Exit::Running | Exit::Unknown => {}
-            }
-            let process = self.callers.process(caller.tid);
-            if process.is_some() && open.process.is_some() && process != open.process {
-                return Reply::Now(Ok(()));
-            }
-        }
-        let (me, path) = (self.me(), draft.lock().target.path());
+            (open.process, open.target.path())
+        };
+        let me = self.me();
         Reply::later(async move {
-            let deadline = me.settings.open_deadline;
-            let work = me.clone().commit(caller, draft);
-            me.bounded(caller, &path, deadline, work).await
+            match closing(me.callers.clone(), caller.tid, writer).await {
+                Closing::NotYet => Ok(()),
+                Closing::Killed => {
+                    draft.lock().void = true;
+                    let sentence = "its writer was killed half-way: nothing was committed, the old content is in force";
+                    me.refuse(caller, &path, libc::EINTR, sentence);
+                    Ok(())
+                }
+                Closing::Close => {
+                    let deadline = me.settings.open_deadline;
+                    let work = me.clone().commit(caller, draft);
+                    me.bounded(caller, &path, deadline, work).await
+                }
+            }
         })
     }
 
@@ -346,7 +363,7 @@ impl Vfs {
         &self,
         caller: Caller,
         path: &str,
-        deadline: std::time::Duration,
+        deadline: Duration,
         work: impl Future<Output = Result<()>> + Send + 'static,
     ) -> Result<()> {
         let (done, result) = tokio::sync::oneshot::channel();
@@ -379,7 +396,8 @@ impl Vfs {
     }
 
     pub(super) async fn commit_role(&self, name: &RoleName, bytes: &[u8]) -> std::result::Result<(), Error> {
-        let spec = document::RoleSpec::parse(bytes, &*self.accounts)?;
+        let (bytes, accounts) = (bytes.to_vec(), self.accounts.clone());
+        let spec = off_thread(move || document::RoleSpec::parse(&bytes, &*accounts)).await??;
         let role = self.resolve(spec).await?;
         self.issuer.write_role(name, role).await
     }
@@ -413,4 +431,27 @@ impl Vfs {
         };
         self.issuer.write_config(wanted).await
     }
+}
+
+/// Whether thread `tid`, whose FLUSH waits, closes what process `writer` wrote.
+async fn closing(callers: Arc<dyn Callers>, tid: u32, writer: Option<u32>) -> Closing {
+    let ask = move || {
+        let process = callers.process(tid);
+        let is_writer = process.is_none() || writer.is_none() || process == writer;
+        match callers.exit(tid) {
+            // Also a child that is killed inside a group: half of the document is missing.
+            Exit::Killed => Closing::Killed,
+            Exit::Running | Exit::Unknown if is_writer => Closing::Close,
+            _ => Closing::NotYet,
+        }
+    };
+    match tokio::time::timeout(ASKING, tokio::task::spawn_blocking(ask)).await {
+        Ok(Ok(closing)) => closing,
+        _ => Closing::NotYet,
+    }
+}
+
+/// Runs what may block the thread.
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> std::result::Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Error::Internal)
 }

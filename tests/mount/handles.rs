@@ -246,12 +246,12 @@ fn readers_beside_rotations(role: &str, document: &str) {
     let _bound = Bound::new(&daemon.at(&format!("creds/{role}/token")), &daemon.beside("file"));
     // `cp` notices an exchange between its stat and its open, as it does with every file that is replaced.
     let loops = [
-        format!("while [ ! -e stop ]; do cat $M/creds/{role}/token || exit 1; echo; done"),
+        format!("while [ ! -e stop ]; do cat $M/creds/{role}/token || exit 1; echo \" cat\"; done"),
         format!(
-            "while [ ! -e stop ]; do cp $M/creds/{role}/token copy 2> said || grep -q 'replaced while' said || exit 1; cat copy; echo; done"
+            "while [ ! -e stop ]; do cp $M/creds/{role}/token copy 2> said || grep -q 'replaced while' said || exit 1; cat copy; echo \" cp\"; done"
         ),
-        format!("while [ ! -e stop ]; do read x < $M/creds/{role}/token; echo $x; done"),
-        "while [ ! -e stop ]; do cat file || exit 1; echo; done".to_owned(),
+        format!("while [ ! -e stop ]; do read x < $M/creds/{role}/token; echo $x read; done"),
+        "while [ ! -e stop ]; do cat file || exit 1; echo \" bound\"; done".to_owned(),
     ];
     let text = std::thread::scope(|scope| {
         let readers: Vec<_> = loops.iter().map(|script| scope.spawn(|| daemon.sh(script))).collect();
@@ -265,8 +265,9 @@ fn readers_beside_rotations(role: &str, document: &str) {
         readers.into_iter().map(|reader| reader.join().unwrap()).collect::<String>()
     });
     let mut count = 0;
-    for token in text.lines() {
-        assert!(daemon.fake.token_of_secret(token).is_some(), "{token:?}");
+    for line in text.lines() {
+        let (token, way) = line.split_once(' ').unwrap_or((line, ""));
+        assert!(daemon.fake.token_of_secret(token).is_some(), "{way}: {token:?}");
         count += 1;
     }
     assert!(count > 100, "{count}");
@@ -277,6 +278,11 @@ fn readers_beside_rotations(role: &str, document: &str) {
 fn readers_are_not_disturbed_by_rotations() {
     let document = "organization = \"acme\"\nteam = \"deploy\"\ncredential_type = \"team\"";
     readers_beside_rotations("app", document);
+}
+
+#[test]
+fn readers_are_not_disturbed_by_rotations_of_a_slot() {
+    readers_beside_rotations("org", "organization = \"acme\"");
 }
 
 #[test]

@@ -133,3 +133,19 @@ fn sixty_four_programs_of_an_unshared_role_get_sixty_four() {
     assert_eq!(tokens.len(), 64);
     assert!(tokens.iter().all(|token| daemon.fake.is_live(token)));
 }
+
+/// A program that forks while it writes: the child's `execve` closes the inherited file under a lock that `/proc/PID/stat`
+/// needs. Asking there before the close was answered hung the mount, and `ps`, for good.
+#[test]
+fn a_child_that_execs_while_a_document_is_written_hangs_nobody() {
+    use std::io::Write;
+    let daemon = Daemon::ready();
+    let mut document = File::create(daemon.at("roles/app")).unwrap();
+    document.write_all(daemon.team_role("").as_bytes()).unwrap();
+    // The file is close-on-exec, as every language opens files.
+    let took = took(|| assert!(std::process::Command::new("true").status().unwrap().success()));
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(errno_of(fs::read(daemon.at("creds/app/token"))), libc::ENOENT, "a child's close commits nothing");
+    drop(document);
+    assert!(daemon.fake.is_live(&daemon.read("creds/app/token")));
+}
