@@ -244,7 +244,7 @@ impl Vfs {
             return self.open_superseded(knock, nonblock);
         }
         match self.issuer.open_now(&knock.scope, &knock.name, knock.caller.opener()) {
-            Some(lease) if lease == knock.serial => Reply::Now(self.hand_out_current(&knock, lease)),
+            Some(lease) if lease == knock.serial => self.hand_out_true(knock),
             Some(lease) => {
                 self.issuer.give_back(lease);
                 self.open_superseded(knock, nonblock)
@@ -265,11 +265,23 @@ impl Vfs {
             self.issuer.give_back(lease);
             return self.open_superseded(knock, false).wait().await;
         }
+        self.hand_out_true(knock).wait().await
+    }
+
+    /// The lease of a node of its own is held: gives out a handle once the kernel knows the node's true size. It may have
+    /// been announced before the token was made, by this opener or by another one.
+    fn hand_out_true(&self, knock: Knock) -> Reply<Opened> {
+        let lease = knock.serial;
         self.learn_from(lease);
-        if !self.doors.announced_well(knock.number, knock.serial) {
-            self.rewrite(&knock, lease).await;
+        let is_true = self.doors.bytes(knock.node).is_some() || self.doors.announced_well(knock.number, lease);
+        if is_true {
+            return Reply::Now(self.hand_out_own(&knock));
         }
-        self.hand_out_current(&knock, lease)
+        let me = self.me();
+        Reply::later(async move {
+            me.rewrite(&knock, lease).await;
+            me.hand_out_own(&knock)
+        })
     }
 
     /// A shared node that the path does not mean any more.
@@ -295,7 +307,7 @@ impl Vfs {
         };
         if just_now && self.issuer.book().hold(knock.serial, now) {
             // Unlucky rather than pinned: its path was replaced between its two tries.
-            return Reply::Now(self.hand_out(&knock, knock.serial, false));
+            return self.hand_out_true(knock);
         }
         self.open_portal(knock, nonblock)
     }
@@ -325,6 +337,10 @@ impl Vfs {
         let mut held = None;
         if let Ok(mut shows) = pages.shows.try_lock() {
             held = self.issuer.open_now(&knock.scope, &knock.name, knock.caller.opener());
+            if let Some(lease) = held {
+                self.learn_from(lease);
+            }
+            let untouched = untouched && self.doors.announced_well(knock.number, knock.serial);
             if let Some(lease) = held
                 && (*shows == held || (untouched && shows.is_none()))
             {
@@ -387,13 +403,23 @@ impl Vfs {
         doors::render(knock.door, &knock.name, &book.lease(lease)?.record).map(Arc::new)
     }
 
-    /// The current lease of a node is held; the next opens of the node need not find that out again.
-    fn hand_out_current(&self, knock: &Knock, lease: Serial) -> Result<Opened> {
-        if let Some(bytes) = self.bytes_of(knock, lease) {
+    /// The node has its true size. The next opens of it need not find that out again.
+    fn hand_out_own(&self, knock: &Knock) -> Result<Opened> {
+        let lease = knock.serial;
+        let opened = self.hand_out(knock, lease, false)?;
+        if let Some(Open::Door { bytes, .. }) = self.opens.get(opened.handle) {
             self.doors.keep_bytes(knock.node, &bytes);
-            self.issuer.book().confirm(lease, knock.number);
         }
-        self.hand_out(knock, lease, false)
+        let ended = {
+            let mut book = self.issuer.book();
+            book.confirm(lease, knock.number);
+            book.lease(lease).is_none_or(|lease| lease.ended.is_some())
+        };
+        if ended {
+            // Its end may have come before its bytes were kept, and would drop them no more.
+            self.doors.drop_bytes(lease);
+        }
+        Ok(opened)
     }
 
     /// The lease is held: give out a handle for it.

@@ -209,10 +209,12 @@ impl Book {
 
     /// Notes that a lease is what every opener of a role gets, whoever it is, until something changes.
     pub fn confirm(&mut self, serial: Serial, role: u32) {
+        // A rotation or a change of the role may have come since the lease was found.
+        let scope = self.name_of(role).and_then(|name| self.scope(name, 0, None, Serial(0)).ok());
+        let is_current = scope.as_ref().and_then(|scope| self.current.get(scope)) == Some(&serial);
+        let by_caller = !matches!(scope, Some(Scope::Role(_) | Scope::Slot { .. }));
         let state = self.state;
-        if let Some(lease) = self.leases.get_mut(&serial)
-            && matches!(lease.record.scope, Scope::Role(_) | Scope::Slot { .. })
-        {
+        if let Some(lease) = self.leases.get_mut(&serial).filter(|_| is_current && !by_caller) {
             lease.confirmed = Some((state, role));
         }
     }
