@@ -14,7 +14,7 @@ use rustc_hash::FxHashMap;
 
 use super::doors::{self, Lengths, Secret};
 use super::ino::{Door, Ino, Node};
-use super::opens::Open;
+use super::opens::{Open, Seat};
 use super::{Caller, Errno, Opened, Reply, Result, Vfs};
 use crate::domain::error::Error;
 use crate::domain::lease::{Scope, Serial, later};
@@ -23,6 +23,9 @@ use crate::domain::role::Share;
 
 /// Within this time the same caller at the same door is the kernel's retry, not a new open.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How often a portal looks whether the readers of its former content are gone.
+const READERS_POLL: Duration = Duration::from_millis(2);
 
 /// What is known of door nodes. Taken for moments, never together with the book.
 #[derive(Default)]
@@ -55,7 +58,7 @@ enum Knocking {
 struct Pages {
     /// Whose content it is: one inode has one page cache, so it never serves two scopes.
     scope: Scope,
-    /// The lease that the pages show. Held over an OPEN's wait, so that openers of one node take turns.
+    /// The lease that the pages show. Held while they are made to show another one.
     shows: tokio::sync::Mutex<Option<Serial>>,
 }
 
@@ -220,11 +223,13 @@ impl Vfs {
     /// The hit: this node was found to be current before, and nothing has changed since.
     fn reopen(&self, node: Ino, number: u32, serial: Serial) -> Option<Opened> {
         let bytes = self.doors.bytes(node)?;
+        // In the table before the lease is claimed: see [`super::opens::Seat`].
+        let handle = self.opens.add(node, Open::Door { lease: serial, bytes, direct: false });
         if !self.issuer.reopen(serial, number) {
+            self.opens.remove(handle);
             return None;
         }
         self.counters.opened();
-        let handle = self.opens.add(node, Open::Door { lease: serial, bytes, direct: false });
         Some(Opened { handle, direct: false, keep_cache: true, no_flush: true })
     }
 
@@ -243,34 +248,37 @@ impl Vfs {
         if !is_current {
             return self.open_superseded(knock, nonblock);
         }
+        let seat = self.opens.seat(knock.node);
         match self.issuer.open_now(&knock.scope, &knock.name, knock.caller.opener()) {
-            Some(lease) if lease == knock.serial => self.hand_out_true(knock),
+            Some(lease) if lease == knock.serial => self.hand_out_true(knock, seat),
             Some(lease) => {
+                drop(seat);
                 self.issuer.give_back(lease);
                 self.open_superseded(knock, nonblock)
             }
             None if nonblock => Reply::Now(Err(self.fail(knock.caller, &knock.path, &Error::WouldBlock))),
             None => {
                 let me = self.me();
-                Reply::later(async move { me.mint_for(knock).await })
+                Reply::later(async move { me.mint_for(knock, seat).await })
             }
         }
     }
 
     /// The current node, but a token must be made first.
-    async fn mint_for(self: Arc<Self>, knock: Knock) -> Result<Opened> {
+    async fn mint_for(self: Arc<Self>, knock: Knock, seat: Seat) -> Result<Opened> {
         let lease = self.obtain(&knock).await?;
         if lease != knock.serial {
             // The token came as the successor of a lease with too little life: that has a node of its own.
+            drop(seat);
             self.issuer.give_back(lease);
             return self.open_superseded(knock, false).wait().await;
         }
-        self.hand_out_true(knock).wait().await
+        self.hand_out_true(knock, seat).wait().await
     }
 
     /// The lease of a node of its own is held: gives out a handle once the kernel knows the node's true size. It may have
     /// been announced before the token was made, by this opener or by another one.
-    fn hand_out_true(&self, knock: Knock) -> Reply<Opened> {
+    fn hand_out_true(&self, knock: Knock, seat: Seat) -> Reply<Opened> {
         let lease = knock.serial;
         self.learn_from(lease);
         let is_true = self.doors.bytes(knock.node).is_some() || self.doors.announced_well(knock.number, lease);
@@ -280,7 +288,9 @@ impl Vfs {
         let me = self.me();
         Reply::later(async move {
             me.rewrite(&knock, lease).await;
-            me.hand_out_own(&knock)
+            let opened = me.hand_out_own(&knock);
+            drop(seat);
+            opened
         })
     }
 
@@ -306,8 +316,9 @@ impl Vfs {
             })
         };
         if just_now && self.issuer.book().hold(knock.serial, now) {
-            // Unlucky rather than pinned: its path was replaced between its two tries.
-            return self.hand_out_true(knock);
+            // Unlucky rather than pinned: its path was replaced between its two tries. It reads past the pages: those may be
+            // made to show another lease already.
+            return Reply::Now(self.hand_out(&knock, knock.serial, true));
         }
         self.open_portal(knock, nonblock)
     }
@@ -326,27 +337,20 @@ impl Vfs {
     }
 
     /// A node whose content changes: a portal, or an unshared node. Its pages are made true before the answer.
-    fn open_changing(&self, knock: Knock, nonblock: bool, direct: bool) -> Reply<Opened> {
+    fn open_changing(&self, knock: Knock, nonblock: bool, portal: bool) -> Reply<Opened> {
         let opened_before = self.doors.is_portal(knock.node) || knock.serial < self.first_serial;
         let pages = self.doors.pages(knock.node, &knock.scope);
         if pages.scope != knock.scope {
             return Reply::Now(Err(Errno(libc::ESTALE)));
         }
-        // Pages that nobody filled yet are true if the node was announced with the right size.
-        let untouched = !direct && !opened_before && self.doors.announced_well(knock.number, knock.serial);
-        let mut held = None;
-        if let Ok(mut shows) = pages.shows.try_lock() {
-            held = self.issuer.open_now(&knock.scope, &knock.name, knock.caller.opener());
-            if let Some(lease) = held {
-                self.learn_from(lease);
-            }
-            let untouched = untouched && self.doors.announced_well(knock.number, knock.serial);
-            if let Some(lease) = held
-                && (*shows == held || (untouched && shows.is_none()))
-            {
-                *shows = held;
-                return Reply::Now(self.hand_out(&knock, lease, direct));
-            }
+        let held = self.issuer.open_now(&knock.scope, &knock.name, knock.caller.opener());
+        let untouched = !portal && !opened_before;
+        if let Some(lease) = held
+            && let Ok(mut shows) = pages.shows.try_lock()
+            && self.shows_already(&knock, *shows, lease, untouched)
+        {
+            *shows = (*shows).max(held);
+            return Reply::Now(self.hand_out(&knock, lease, portal));
         }
         if nonblock {
             if let Some(lease) = held {
@@ -356,25 +360,64 @@ impl Vfs {
         }
         let me = self.me();
         Reply::later(async move {
-            let mut shows = pages.shows.lock().await;
             let lease = match held {
                 Some(lease) => lease,
                 None => me.obtain(&knock).await?,
             };
-            me.learn_from(lease);
-            // A size that was learned meanwhile counts: the mint itself may have been the first of another length.
-            let untouched = untouched && shows.is_none() && me.doors.announced_well(knock.number, knock.serial);
-            // Pages are not changed under somebody who opened the node while it was current: a read of the size that it was
-            // told would be cut. This handle reads past the pages; they are made true by a later open.
-            let in_use = direct && me.opens.cached_on(knock.node);
-            if *shows != Some(lease) && !untouched && !in_use {
-                me.rewrite(&knock, lease).await;
-            }
-            if !in_use {
-                *shows = Some(lease);
-            }
-            me.hand_out(&knock, lease, direct)
+            me.make_true(&knock, &pages, lease, portal, untouched).await;
+            me.hand_out(&knock, lease, portal)
         })
+    }
+
+    /// Whether the pages of a changing node show `lease`, or a later one that an opener beside us was given. Pages that
+    /// nobody filled yet (`untouched`) are true if the node was announced with the right size.
+    fn shows_already(&self, knock: &Knock, shows: Option<Serial>, lease: Serial, untouched: bool) -> bool {
+        self.learn_from(lease);
+        match shows {
+            Some(shown) => shown >= lease,
+            None => untouched && self.doors.announced_well(knock.number, knock.serial),
+        }
+    }
+
+    /// Makes the pages of a changing node show `lease`.
+    async fn make_true(&self, knock: &Knock, pages: &Pages, lease: Serial, portal: bool, untouched: bool) {
+        let mut shows = pages.shows.lock().await;
+        if !self.shows_already(knock, *shows, lease, untouched) {
+            if portal {
+                self.readers_gone(knock, lease).await;
+            }
+            // Those who still read it from when it was current keep their content and size: else their reads would be cut.
+            // This handle reads past the pages; they are made true by a later open.
+            if portal && self.is_in_use(knock.node, knock.serial) {
+                return;
+            }
+            self.rewrite(knock, lease).await;
+        }
+        *shows = (*shows).max(Some(lease));
+    }
+
+    /// Whether somebody reads a superseded node through its pages since it was current.
+    pub(super) fn is_in_use(&self, node: Ino, serial: Serial) -> bool {
+        let lives = self.issuer.book().lease(serial).is_some_and(|lease| lease.ended.is_none());
+        lives && self.opens.is_cached(node)
+    }
+
+    /// A content of another size has to wait for those who opened the node just before it was superseded: one inode has
+    /// one size. Most are gone within milliseconds; nobody is waited for longer than [`RETRY`] after the change.
+    async fn readers_gone(&self, knock: &Knock, lease: Serial) {
+        let size = |lease| self.bytes_of(knock, lease).map(|bytes| bytes.len());
+        if size(knock.serial) == size(lease) {
+            return;
+        }
+        let superseded_at = self.issuer.book().lease(knock.serial).and_then(|lease| lease.superseded_at);
+        let Some(end) = superseded_at.map(|at| later(at, RETRY)) else { return };
+        let left = Duration::try_from(self.issuer.now().duration_until(end)).unwrap_or_default();
+        let gone = async {
+            while self.is_in_use(knock.node, knock.serial) {
+                tokio::time::sleep(READERS_POLL).await;
+            }
+        };
+        let _ = tokio::time::timeout(left, gone).await;
     }
 
     async fn obtain(&self, knock: &Knock) -> Result<Serial> {

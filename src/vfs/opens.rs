@@ -73,18 +73,46 @@ pub struct Draft {
 
 /// The table.
 pub struct Opens {
-    handles: Mutex<Table>,
+    handles: Arc<Mutex<Table>>,
 }
 
 struct Table {
     next: u64,
     open: FxHashMap<u64, (Ino, Open)>,
+    /// Openers of current nodes between their claim and their handle.
+    seats: FxHashMap<Ino, u32>,
+}
+
+/// A place at a node for an opener who is about to claim its lease and to read it through its pages. Taken *before* the
+/// claim: whoever finds the node superseded, and neither seat nor handle there, knows that nobody comes any more.
+pub struct Seat {
+    handles: Arc<Mutex<Table>>,
+    node: Ino,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut table = self.handles.lock();
+        if let Some(count) = table.seats.get_mut(&self.node) {
+            *count -= 1;
+            if *count == 0 {
+                table.seats.remove(&self.node);
+            }
+        }
+    }
 }
 
 impl Opens {
     /// Numbers begin at `base`, a serial that nobody else uses.
     pub fn new(base: Serial) -> Self {
-        Self { handles: Mutex::new(Table { next: base.0 << 28 | 1, open: FxHashMap::default() }) }
+        let table = Table { next: base.0 << 28 | 1, open: FxHashMap::default(), seats: FxHashMap::default() };
+        Self { handles: Arc::new(Mutex::new(table)) }
+    }
+
+    /// Takes a place at a node.
+    pub fn seat(&self, node: Ino) -> Seat {
+        *self.handles.lock().seats.entry(node).or_default() += 1;
+        Seat { handles: self.handles.clone(), node }
     }
 
     /// Adds an open file of `node`.
@@ -118,11 +146,11 @@ impl Opens {
         table.open.iter().filter(|(_, (_, open))| held(open)).map(|(handle, _)| *handle).collect()
     }
 
-    /// Whether somebody reads a node through its pages.
-    pub fn cached_on(&self, node: Ino) -> bool {
+    /// Whether somebody reads a node through its pages, or is about to.
+    pub fn is_cached(&self, node: Ino) -> bool {
         let table = self.handles.lock();
         let cached = |open: &Open| matches!(open, Open::Door { direct: false, .. });
-        table.open.values().any(|(other, open)| *other == node && cached(open))
+        table.seats.contains_key(&node) || table.open.values().any(|(other, open)| *other == node && cached(open))
     }
 
     /// Nodes through which a lease is open.

@@ -252,7 +252,11 @@ impl Vfs {
         let lengths = self.doors.lengths(role);
         let shown = match &scope {
             Some(scope) => Some(scope.clone()),
-            None => self.doors.shown_by(Node::SharedDoor { role, door, serial }.ino()),
+            // As long as somebody reads the former content of a portal, the size is that one's.
+            None => {
+                let node = Node::SharedDoor { role, door, serial }.ino();
+                self.doors.shown_by(node).filter(|_| !self.is_in_use(node, serial))
+            }
         };
         let book = self.issuer.book();
         let Some(entry) = book.role(&name) else { return no_entry() };
