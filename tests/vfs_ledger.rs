@@ -154,7 +154,7 @@ async fn a_token_whose_end_is_not_what_was_asked_for_is_not_handed_out() {
         for ends in [None, Some(far)] {
             m.api.script("create", [Fault::Ends(ends)]);
             assert_eq!(m.cat("creds/app/token").await, Err(Errno(libc::EREMOTEIO)));
-            assert!(m.last_error().await.contains("did not give the token the end we asked for"));
+            assert!(m.last_error().await.contains("gave the token another end than we asked for"));
             m.settle().await;
             assert!(m.api.live().is_empty());
         }

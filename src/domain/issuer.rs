@@ -10,7 +10,7 @@ mod rotate;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -80,6 +80,8 @@ pub struct Issuer {
     anchors: tokio::sync::Mutex<()>,
     /// One turn for each slot, held from the intent to the publication and while a slot is emptied.
     slots: Mutex<HashMap<Scope, Arc<tokio::sync::Mutex<()>>>>,
+    /// The daemon stops: nothing is made any more.
+    stopping: AtomicBool,
     pub(super) wake: Notify,
     /// When the keeper will look next, in milliseconds of Unix time.
     armed: AtomicI64,
@@ -109,6 +111,7 @@ impl Issuer {
             admin: tokio::sync::Mutex::default(),
             anchors: tokio::sync::Mutex::default(),
             slots: Mutex::default(),
+            stopping: AtomicBool::new(false),
             wake: Notify::new(),
             armed: AtomicI64::new(0),
         });
@@ -149,16 +152,21 @@ impl Issuer {
         let now = self.now();
         let mut book = self.book.lock();
         let Claim::Held { serial, renew } = book.claim(scope, role, now) else { return None };
-        let (first, renew_at) =
-            book.lease(serial).map_or((false, None), |lease| (lease.handles == 1, lease.renew_at()));
         if renew {
             self.start_flight(&mut book, scope, role, opener, 0);
         }
+        self.claimed(book, serial, now);
+        Some(serial)
+    }
+
+    /// The hold of [`Book::claim`] may be the first one: its end moves, and a successor may have to be made in time.
+    fn claimed(&self, book: MutexGuard<'_, Book>, serial: Serial, now: Timestamp) {
+        let (first, renew_at) =
+            book.lease(serial).map_or((false, None), |lease| (lease.handles == 1, lease.renew_at()));
         drop(book);
         if first {
             self.held_again(serial, renew_at, now);
         }
-        Some(serial)
     }
 
     /// The fastest way: see [`Book::reopen`].
@@ -201,7 +209,13 @@ impl Issuer {
             let mut book = self.book.lock();
             // Somebody may have been faster since the lock was let go.
             match book.claim(scope, role, now) {
-                Claim::Held { serial, .. } => return Ok(serial),
+                Claim::Held { serial, renew } => {
+                    if renew {
+                        self.start_flight(&mut book, scope, role, opener, 0);
+                    }
+                    self.claimed(book, serial, now);
+                    return Ok(serial);
+                }
                 Claim::Wait { fallback } => {
                     let landing = self.start_flight(&mut book, scope, role, opener, 1);
                     (Waiter { issuer: self, scope, landing, seated: true }, fallback)
@@ -306,6 +320,9 @@ impl Issuer {
         };
         let mut last = None;
         for _ in 0..DESCRIPTION_TRIES {
+            if self.stopping.load(Ordering::Acquire) {
+                return Err(stopping());
+            }
             let (mut record, anchor) = self.book.lock().plan(role, scope, opener, self.now())?;
             self.spare_anchor(&record).await?;
             record.description = describe(&self.settings.host, &record);
@@ -355,9 +372,10 @@ impl Issuer {
         request: &CreateToken,
     ) -> Result<(), Error> {
         let asked = request.expires_at;
-        let acceptable = issued.expires_at.is_some_and(|end| end <= later(asked, LIFETIME_TOLERANCE));
-        if !acceptable {
-            return Err(self.refuse_lifetime(intent, issued, asked));
+        if let Some(detail) = unacceptable(&issued, asked) {
+            let owner = intent.owner.clone();
+            self.discard_issued(intent, issued);
+            return Err(Error::upstream(ApiError::new(ApiErrorKind::Lifetime, detail), Some(&owner)));
         }
         if let Some(end) = issued.expires_at
             && later(end, LIFETIME_TOLERANCE) < asked
@@ -395,15 +413,6 @@ impl Issuer {
             }
         }
         Ok(())
-    }
-
-    /// A token whose end is not what we asked for is revoked, not handed out.
-    fn refuse_lifetime(self: &Arc<Self>, intent: LeaseRecord, issued: Issued, asked: Timestamp) -> Error {
-        let got = issued.expires_at.map_or_else(|| "none".to_owned(), |end| end.to_string());
-        let detail = format!("asked for {asked}, got {got}; servers before TFE v202305-1 cannot end tokens");
-        let owner = intent.owner.clone();
-        self.discard_issued(intent, issued);
-        Error::upstream(ApiError::new(ApiErrorKind::Lifetime, detail), Some(&owner))
     }
 
     /// A token that was made and that nobody may have.
@@ -567,7 +576,7 @@ impl Waiter<'_> {
         let landing = self.landing.wait_for(Option::is_some).await;
         let result = match landing {
             Ok(landing) => landing.clone().unwrap_or(Err(Error::WouldBlock)),
-            Err(_) => Err(Error::NotSupported("the daemon is stopping".into())),
+            Err(_) => Err(stopping()),
         };
         // No await since the landing was read: the hold is the caller's now.
         self.seated = false;
@@ -580,6 +589,24 @@ impl Drop for Waiter<'_> {
         if self.seated {
             let now = self.issuer.now();
             self.issuer.book.lock().leave(self.scope, &self.landing, now);
+        }
+    }
+}
+
+fn stopping() -> Error {
+    Error::NotSupported("the daemon is stopping".into())
+}
+
+/// Why a token that upstream made is revoked instead of handed out.
+fn unacceptable(issued: &Issued, asked: Timestamp) -> Option<String> {
+    if issued.is_ttl_rejected {
+        return Some("it lives longer than the organization allows; lower max_ttl of the role".into());
+    }
+    match issued.expires_at {
+        Some(end) if end <= later(asked, LIFETIME_TOLERANCE) => None,
+        end => {
+            let got = end.map_or_else(|| "none".to_owned(), |end| end.to_string());
+            Some(format!("asked for {asked}, got {got}; servers before TFE v202305-1 cannot end tokens"))
         }
     }
 }

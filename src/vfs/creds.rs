@@ -78,14 +78,16 @@ impl DoorTable {
     /// FORGET. True when the kernel knows the node no more.
     pub(super) fn forgotten(&self, node: Ino, count: u64) -> bool {
         let mut doors = self.0.lock();
-        doors.pages.remove(&node);
-        let Some(known) = doors.known.get_mut(&node) else { return true };
-        *known = known.saturating_sub(count);
-        let gone = *known == 0;
-        if gone {
+        // Unshared nodes are not counted: each has one lookup, and a lookup that lost a race is forgotten unopened.
+        if let Some(known) = doors.known.get_mut(&node) {
+            *known = known.saturating_sub(count);
+            if *known > 0 {
+                return false;
+            }
             doors.known.remove(&node);
         }
-        gone
+        doors.pages.remove(&node);
+        true
     }
 
     pub(super) fn is_known(&self, node: Ino) -> bool {
@@ -106,6 +108,16 @@ impl DoorTable {
     pub(super) fn drop_bytes(&self, lease: Serial) {
         let of = |node: &Ino| matches!(Node::from_ino(*node), Some(Node::SharedDoor { serial, .. }) if serial == lease);
         self.1.lock().retain(|node, _| !of(node));
+    }
+
+    /// Nodes of a role whose attributes the kernel may have.
+    pub(super) fn nodes_of(&self, role: u32) -> Vec<Ino> {
+        let doors = self.0.lock();
+        let of = |node: &&Ino| match Node::from_ino(**node) {
+            Some(Node::SharedDoor { role: of, .. } | Node::OpenDoor { role: of, .. }) => of == role,
+            _ => false,
+        };
+        doors.known.keys().chain(doors.pages.keys()).filter(of).copied().collect()
     }
 
     fn is_portal(&self, node: Ino) -> bool {
@@ -213,10 +225,10 @@ impl Vfs {
         };
         let knock = Knock { caller, node: node.ino(), number, name, door, serial, scope, path };
         let nonblock = flags & libc::O_NONBLOCK != 0;
-        if fresh_per_lookup || matches!(knock.scope, Scope::Open { .. }) {
-            self.open_changing(knock, nonblock, false)
-        } else {
-            self.open_shared(knock, nonblock)
+        match (fresh_per_lookup, &knock.scope) {
+            (true, _) => self.open_changing(knock, nonblock, false),
+            (false, Scope::Open { .. }) => self.open_unshared_now(knock, nonblock),
+            (false, _) => self.open_shared(knock, nonblock),
         }
     }
 
@@ -294,6 +306,16 @@ impl Vfs {
         })
     }
 
+    /// A shared node whose role is unshared since: by path every open gets a node of its own, a pinned dentry a portal.
+    fn open_unshared_now(&self, knock: Knock, nonblock: bool) -> Reply<Opened> {
+        let now = self.issuer.now();
+        let key = (knock.number, knock.door, knock.caller.tid);
+        if !self.doors.is_portal(knock.node) && matches!(self.doors.knocking(key, knock.node, now), Knocking::First) {
+            return Reply::Now(Err(Errno(libc::ESTALE)));
+        }
+        self.open_changing(knock, nonblock, true)
+    }
+
     /// A shared node that the path does not mean any more.
     fn open_superseded(&self, knock: Knock, nonblock: bool) -> Reply<Opened> {
         let now = self.issuer.now();
@@ -327,9 +349,13 @@ impl Vfs {
     fn open_portal(&self, knock: Knock, nonblock: bool) -> Reply<Opened> {
         let foreign = {
             let book = self.issuer.book();
-            book.lease(knock.serial).is_some_and(|lease| lease.record.scope != knock.scope)
+            let by_unit = |scope: &Scope| matches!(scope, Scope::Unit { .. });
+            book.lease(knock.serial).is_some_and(|lease| {
+                let scope = &lease.record.scope;
+                scope != &knock.scope && (by_unit(scope) || by_unit(&knock.scope))
+            })
         };
-        if foreign && !matches!(knock.scope, Scope::Slot { .. }) {
+        if foreign {
             // One inode has one page cache: serving two units would show one's token to the other.
             return Reply::Now(Err(Errno(libc::ESTALE)));
         }

@@ -23,6 +23,8 @@ pub enum Fault {
     After(ApiErrorKind),
     /// Waits this long first (tokio time).
     Slow(Duration),
+    /// Made, but the answer says that its life is longer than the organization allows.
+    Rejected,
     /// The answer's `expired-at`.
     Ends(Option<Timestamp>),
 }
@@ -224,7 +226,8 @@ impl TokenApi for FakeApi {
                 ends,
                 alive: true,
             });
-            Issued { id, token: Token::parse(&secret).unwrap(), expires_at: ends }
+            let is_ttl_rejected = matches!(fault, Some(Fault::Rejected));
+            Issued { id, token: Token::parse(&secret).unwrap(), expires_at: ends, is_ttl_rejected }
         };
         lost(&fault)?;
         Ok(issued)

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -23,8 +24,8 @@ const BACKOFF_MOST: Duration = Duration::from_secs(300);
 /// Attempts under way at once; the rate limit spaces them further.
 const PARALLEL: usize = 8;
 
-/// A create call whose answer was lost may still be at work upstream for this long: only a later search that finds
-/// nothing proves that no token was made.
+/// A create call whose answer was lost may still be at work upstream for this long after we gave it up: only a later
+/// search that finds nothing proves that no token was made.
 const SETTLED: Duration = Duration::from_secs(90);
 
 /// How often a stop looks whether its revocations are proven; the keeper has taken the wake-ups.
@@ -194,18 +195,21 @@ impl Issuer {
 
     /// One attempt for one lease.
     async fn attempt(self: &Arc<Self>, serial: Serial) {
-        let record = {
+        let (record, since) = {
             let mut pending = self.pending.lock();
             match pending.get_mut(&serial) {
                 Some(one) if !one.running => {
                     one.running = true;
-                    one.record.clone()
+                    // Holds if this attempt ends without a word.
+                    one.next = later(self.now(), BACKOFF_LEAST);
+                    (one.record.clone(), one.since)
                 }
                 _ => return,
             }
         };
+        let _running = Running { issuer: self, serial };
         let outcome = match self.durable_decision(record).await {
-            Ok(record) => match self.prove_gone(&record).await {
+            Ok(record) => match self.prove_gone(&record, since).await {
                 Outcome::Gone => match self.proven_gone(&record).await {
                     Ok(()) => return,
                     Err(error) => Outcome::NotYet(format!("it is gone, but the ledger cannot be written: {error}")),
@@ -219,7 +223,6 @@ impl Issuer {
         let told = {
             let mut pending = self.pending.lock();
             let Some(one) = pending.get_mut(&serial) else { return };
-            one.running = false;
             one.attempts += 1;
             one.next = later(now, backoff(one.attempts, now));
             let told = one.reason.as_ref() != Some(&reason);
@@ -229,7 +232,6 @@ impl Issuer {
         if let Some(record) = told {
             self.observe(Event::RevocationDelayed { lease: Box::new(record), reason });
         }
-        self.wake.notify_one();
     }
 
     /// The decision to revoke is durable before anything is deleted: else a crash would leave a dead token that the
@@ -246,7 +248,7 @@ impl Issuer {
         Ok(record)
     }
 
-    async fn prove_gone(self: &Arc<Self>, record: &LeaseRecord) -> Outcome {
+    async fn prove_gone(self: &Arc<Self>, record: &LeaseRecord, since: Timestamp) -> Outcome {
         if record.phase == Phase::Revoking && record.token_id.is_none() {
             return Outcome::Gone;
         }
@@ -268,8 +270,8 @@ impl Issuer {
             };
         };
         match (record.phase, record.credential_type.is_slot()) {
-            (Phase::Intent, true) => self.settle_slot(record, &access).await,
-            (Phase::Intent, false) => self.search(record, &access).await,
+            (Phase::Intent, true) => self.settle_slot(record, &access, since).await,
+            (Phase::Intent, false) => self.search(record, &access, since).await,
             (_, true) => self.empty_slot(record, &access).await,
             (_, false) => self.delete(record, &access).await,
         }
@@ -338,7 +340,7 @@ impl Issuer {
     }
 
     /// A minted token whose answer was lost: find it by its description.
-    async fn search(&self, record: &LeaseRecord, access: &Access) -> Outcome {
+    async fn search(&self, record: &LeaseRecord, access: &Access, since: Timestamp) -> Outcome {
         let organization = match (&record.organization, &record.owner) {
             (None, crate::domain::owner::Owner::Team { id }) => match self.api.team_organization(access, id).await {
                 Ok(organization) => organization,
@@ -359,7 +361,7 @@ impl Issuer {
                 Err(error) => return not_yet(error, record),
             }
         }
-        if !found.is_empty() || self.now() > later(record.issued_at, SETTLED) {
+        if !found.is_empty() || self.now() > later(since, SETTLED) {
             Outcome::Gone
         } else {
             Outcome::NotYet("the answer to its create call was lost; searching until it cannot arrive any more".into())
@@ -368,13 +370,13 @@ impl Issuer {
 
     /// A slot whose regeneration was not answered: does the token that we know still work? If not, the lost call had
     /// its effect, and regenerating once more adopts the slot.
-    async fn settle_slot(self: &Arc<Self>, record: &LeaseRecord, access: &Access) -> Outcome {
+    async fn settle_slot(self: &Arc<Self>, record: &LeaseRecord, access: &Access, since: Timestamp) -> Outcome {
         let current = self.book.lock().current_lease(&record.scope).map(|lease| lease.record.clone());
         let Some(current) = current else {
             // Nothing of ours is in use: if the slot holds a token made by the lost call, the next open replaces it.
             let role_uses_it = self.book.lock().role(&record.role).is_some();
             return match self.api.slot(access, &record.owner).await {
-                Ok(None) if self.now() > later(record.issued_at, SETTLED) => Outcome::Gone,
+                Ok(None) if self.now() > later(since, SETTLED) => Outcome::Gone,
                 Ok(_) if !role_uses_it && self.now() > later(record.ends_at, END_SKEW) => Outcome::Gone,
                 Ok(_) => Outcome::NotYet(format!(
                     "whether the slot of {} was regenerated is unknown; the next open or a rotation of role \"{}\" settles it",
@@ -387,7 +389,7 @@ impl Issuer {
             return Outcome::Gone;
         }
         match self.ask_the_token(&current).await {
-            None if self.now() > later(record.issued_at, SETTLED) => Outcome::Gone,
+            None if self.now() > later(since, SETTLED) => Outcome::Gone,
             None => Outcome::NotYet("waiting until a lost regenerate call cannot arrive any more".into()),
             Some(Outcome::Gone) => {
                 self.end_replaced(&record.scope);
@@ -437,9 +439,32 @@ impl Issuer {
         Ok(())
     }
 
-    /// The daemon stops: closes every handle, keeps what may live on, revokes what policy says, and waits for that
-    /// until `deadline`. Returns how many revocations are left (they are in the ledger).
+    /// The daemon stops: makes nothing any more, closes every handle, keeps what may live on, revokes what policy says,
+    /// and waits for that and for the calls under way until `deadline`. Returns how much is left (it is in the ledger).
     pub async fn drain(self: &Arc<Self>, deadline: Duration) -> usize {
+        self.stopping.store(true, Ordering::Release);
+        let mut flying = usize::MAX;
+        let drained = async {
+            loop {
+                // Each call under way that ends may have made one more token.
+                let still = self.book.lock().flying();
+                if still < flying {
+                    flying = still;
+                    self.retire().await;
+                }
+                self.attempt_due();
+                if flying == 0 && self.pending.lock().is_empty() {
+                    return;
+                }
+                tokio::time::sleep(DRAIN_POLL).await;
+            }
+        };
+        let _ = tokio::time::timeout(deadline, drained).await;
+        self.pending.lock().len() + self.book.lock().flying()
+    }
+
+    /// Closes every handle and ends what policy says.
+    async fn retire(self: &Arc<Self>) {
         let now = self.now();
         let (revoke, all): (Vec<Serial>, Vec<Serial>) = {
             let mut book = self.book.lock();
@@ -467,15 +492,21 @@ impl Issuer {
         for serial in revoke {
             self.end_soon(serial, Ended::Revoked);
         }
-        self.attempt_due();
-        let _ = tokio::time::timeout(deadline, async {
-            while !self.pending.lock().is_empty() {
-                self.attempt_due();
-                tokio::time::sleep(DRAIN_POLL).await;
-            }
-        })
-        .await;
-        self.pending.lock().len()
+    }
+}
+
+/// An attempt under way. Dropped however it ends, a panic included: a lease must never be left without a next attempt.
+struct Running<'a> {
+    issuer: &'a Issuer,
+    serial: Serial,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if let Some(one) = self.issuer.pending.lock().get_mut(&self.serial) {
+            one.running = false;
+        }
+        self.issuer.wake.notify_one();
     }
 }
 
