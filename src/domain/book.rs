@@ -7,7 +7,7 @@ mod flights;
 mod leases;
 mod roles;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use rustc_hash::FxHashMap;
@@ -89,6 +89,10 @@ pub struct Book {
     cooling: HashMap<Scope, (Timestamp, u32)>,
     graves: Vec<Grave>,
     rotations: HashMap<RoleName, Rotation>,
+    /// Ids of teams that were looked up before, by [`super::ledger::team_key`].
+    teams: HashMap<String, String>,
+    /// Roles of the configuration file that wait for upstream: what they had issued waits for them.
+    awaited: HashSet<RoleName>,
     next_serial: u64,
     serial_limit: u64,
     /// Grows with every change that could make another lease the right one for some opener.
@@ -118,6 +122,8 @@ impl Book {
             cooling: HashMap::new(),
             graves: Vec::new(),
             rotations: contents.rotations,
+            teams: contents.teams,
+            awaited: HashSet::new(),
             next_serial: contents.next_serial,
             serial_limit: contents.next_serial + SERIAL_STEP,
             state: 0,

@@ -21,6 +21,8 @@ pub enum Fault {
     Before(ApiErrorKind),
     /// Happens, but the answer is lost.
     After(ApiErrorKind),
+    /// The answer is lost, and the effect comes only this much later (clock time).
+    Late(Duration),
     /// Waits this long first (tokio time).
     Slow(Duration),
     /// Made, but the answer says that its life is longer than the organization allows.
@@ -38,6 +40,8 @@ pub struct Made {
     pub secret: String,
     pub ends: Option<Timestamp>,
     pub alive: bool,
+    /// When it came to be.
+    pub born: Timestamp,
 }
 
 #[derive(Default)]
@@ -123,7 +127,7 @@ impl FakeApi {
 
     pub fn live(&self) -> Vec<Made> {
         let now = self.clock.now();
-        let live = |made: &Made| made.alive && made.ends.is_none_or(|ends| now < ends);
+        let live = |made: &Made| made.alive && made.born <= now && made.ends.is_none_or(|ends| now < ends);
         self.state.lock().made.iter().filter(|made| live(made)).cloned().collect()
     }
 
@@ -178,6 +182,7 @@ impl FakeApi {
 
 fn lost(fault: &Option<Fault>) -> Result<(), ApiError> {
     match fault {
+        Some(Fault::Late(_)) => Err(ApiError::new(ApiErrorKind::Timeout, "answer lost").with_unknown_effect()),
         Some(Fault::After(kind)) => Err(ApiError::new(*kind, "answer lost").with_unknown_effect()),
         _ => Ok(()),
     }
@@ -225,6 +230,10 @@ impl TokenApi for FakeApi {
                 secret: secret.clone(),
                 ends,
                 alive: true,
+                born: match fault {
+                    Some(Fault::Late(wait)) => self.clock.now() + wait,
+                    _ => self.clock.now(),
+                },
             });
             let is_ttl_rejected = matches!(fault, Some(Fault::Rejected));
             Issued { id, token: Token::parse(&secret).unwrap(), expires_at: ends, is_ttl_rejected }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Issuer;
-use crate::domain::anchor::{Access, Anchor};
-use crate::domain::book::{Grave, Origin};
+use crate::domain::anchor::{Access, Address, Anchor};
+use crate::domain::book::{Grave, Origin, RoleEntry};
 use crate::domain::document::DocumentError;
 use crate::domain::error::{Ended, Error};
 use crate::domain::event::Event;
-use crate::domain::lease::later;
-use crate::domain::ledger::{Entry, StoredRole};
+use crate::domain::lease::{LeaseRecord, later};
+use crate::domain::ledger::{Entry, StoredRole, team_key};
 use crate::domain::name::{AnchorName, RoleName};
 use crate::domain::role::Role;
 
@@ -103,6 +103,7 @@ impl Issuer {
         }
         // Roles may have been written meanwhile.
         let _no_role_meanwhile = self.admin.lock().await;
+        self.keep_servers(&anchors)?;
         let dropped = self.dropped_anchors(&anchors)?;
         let kept = anchors.iter().cloned().map(Entry::Anchor);
         self.ledger.write(kept.chain(dropped.into_iter().map(Entry::NoAnchor)).collect()).await?;
@@ -120,6 +121,24 @@ impl Issuer {
         let identity = self.api.whoami(&access).await.map_err(|error| Error::upstream(error, None))?;
         access.owner = identity.owner;
         Ok(Anchor { name, access, token_id: identity.token_id, rotated_at: None })
+    }
+
+    /// Refuses to take an anchor to another server while tokens live that it made at the former one: nothing else could
+    /// revoke them.
+    fn keep_servers(&self, wanted: &[Anchor]) -> Result<(), Error> {
+        let book = self.book.lock();
+        for Anchor { name, access, .. } in wanted {
+            let elsewhere =
+                |record: &LeaseRecord| &record.anchor == name && !record.address.same_server(&access.address);
+            if let Some(lease) = book.leases().find(|lease| elsewhere(&lease.record)) {
+                let (role, former) = (&lease.record.role, &lease.record.address);
+                return Err(missing(format!(
+                    "anchor \"{name}\" is still needed to revoke tokens it made at {former} (role \"{role}\"): remove them first (rm leases/{role}/*) and wait until none is pending, or give the anchor for {} another name",
+                    access.address
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Anchors of the mount that the new document does not name.
@@ -173,6 +192,8 @@ impl Issuer {
                 book.remove_role(&role, later(now, self.settings.delete_grace));
                 events.push(Event::RoleRemoved { role });
             }
+            let awaited = roles.iter().filter(|(_, role)| role.is_none()).map(|(name, _)| name.clone());
+            book.await_roles(awaited.collect());
             for (name, role) in roles {
                 let Some(role) = role else { continue };
                 if book.role(&name).is_some_and(|entry| entry.origin == Origin::File && entry.role == role) {
@@ -189,12 +210,16 @@ impl Issuer {
         Ok(())
     }
 
-    /// Puts one more role of the configuration file into force.
+    /// Puts one more role of the configuration file into force, unless it is already.
     ///
     /// # Errors
     /// The ledger's.
     pub async fn add_file_role(&self, name: RoleName, role: Role) -> Result<(), Error> {
         let _one_at_a_time = self.admin.lock().await;
+        let same = |entry: &RoleEntry| entry.origin == Origin::File && entry.role == role;
+        if self.book.lock().role(&name).is_some_and(same) {
+            return Ok(());
+        }
         let number = self.book.lock().number(&name);
         self.ledger.write(vec![Entry::Number(name.clone(), number)]).await?;
         let written = self.book.lock().write_role(&name, role, Origin::File, self.now());
@@ -209,11 +234,23 @@ impl Issuer {
     pub async fn team_id(&self, anchor: &AnchorName, organization: &str, team: &str) -> Result<String, Error> {
         let access = self.book.lock().find_anchor(anchor)?.anchor.access.clone();
         let found = self.api.team_id(&access, organization, team).await;
-        found.map_err(|error| Error::upstream(error, None))?.ok_or_else(|| {
+        let id = found.map_err(|error| Error::upstream(error, None))?.ok_or_else(|| {
             Error::NotAllowed(format!(
                 "organization \"{organization}\" has no team \"{team}\" that this token may see; check both names, or write team_id"
             ))
-        })
+        })?;
+        let key = team_key(&access.address, organization, team);
+        let known = self.book.lock().team(&key) == Some(&id);
+        if !known {
+            self.ledger.write(vec![Entry::Team(key.clone(), id.clone())]).await?;
+            self.book.lock().know_team(key, id.clone());
+        }
+        Ok(id)
+    }
+
+    /// The id that a team had when it was last asked for: a start need not wait for upstream.
+    pub fn known_team_id(&self, address: &Address, organization: &str, team: &str) -> Option<String> {
+        self.book.lock().team(&team_key(address, organization, team)).cloned()
     }
 
     /// Revokes a live lease by its public name, for `rm leases/<role>/<id>`: waits for upstream at most `deadline`;

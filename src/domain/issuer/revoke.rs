@@ -259,7 +259,7 @@ impl Issuer {
             }
         }
         let anchor = self.book.lock().anchor(&record.anchor).map(|entry| entry.anchor.access.clone());
-        let anchor = anchor.filter(|access| access.address == record.address);
+        let anchor = anchor.filter(|access| access.address.same_server(&record.address));
         let Some(access) = anchor else {
             return match self.ask_the_token(record).await {
                 Some(Outcome::Gone) => Outcome::Gone,
