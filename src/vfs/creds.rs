@@ -225,11 +225,7 @@ impl Vfs {
         };
         let knock = Knock { caller, node: node.ino(), number, name, door, serial, scope, path };
         let nonblock = flags & libc::O_NONBLOCK != 0;
-        match (fresh_per_lookup, &knock.scope) {
-            (true, _) => self.open_changing(knock, nonblock, false),
-            (false, Scope::Open { .. }) => self.open_unshared_now(knock, nonblock),
-            (false, _) => self.open_shared(knock, nonblock),
-        }
+        if fresh_per_lookup { self.open_changing(knock, nonblock, false) } else { self.open_shared(knock, nonblock) }
     }
 
     /// The hit: this node was found to be current before, and nothing has changed since.
@@ -306,17 +302,7 @@ impl Vfs {
         })
     }
 
-    /// A shared node whose role is unshared since: by path every open gets a node of its own, a pinned dentry a portal.
-    fn open_unshared_now(&self, knock: Knock, nonblock: bool) -> Reply<Opened> {
-        let now = self.issuer.now();
-        let key = (knock.number, knock.door, knock.caller.tid);
-        if !self.doors.is_portal(knock.node) && matches!(self.doors.knocking(key, knock.node, now), Knocking::First) {
-            return Reply::Now(Err(Errno(libc::ESTALE)));
-        }
-        self.open_changing(knock, nonblock, true)
-    }
-
-    /// A shared node that the path does not mean any more.
+    /// A shared node that the path does not mean any more: a successor is current, or the role is unshared since.
     fn open_superseded(&self, knock: Knock, nonblock: bool) -> Reply<Opened> {
         let now = self.issuer.now();
         let pinned = match self.doors.knocking((knock.number, knock.door, knock.caller.tid), knock.node, now) {

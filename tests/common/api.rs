@@ -255,9 +255,12 @@ impl TokenApi for FakeApi {
     }
 
     async fn slot(&self, access: &Access, owner: &Owner) -> Result<Option<TokenId>, ApiError> {
+        // A slow answer tells what was so when it was given.
+        let found =
+            self.live().iter().rfind(|made| &made.owner == owner && made.kind.is_slot()).map(|made| made.id.clone());
         self.enter("slot", &owner.to_string()).await?;
         self.authorize(access)?;
-        Ok(self.live().iter().rfind(|made| &made.owner == owner && made.kind.is_slot()).map(|made| made.id.clone()))
+        Ok(found)
     }
 
     async fn revoke_slot(&self, access: &Access, owner: &Owner) -> Result<(), ApiError> {
