@@ -3,6 +3,8 @@
 //! What must wait is answered from a tokio task, in one helper ([`TokenFs::answer`]); all else inline. fuser delivers no
 //! interrupts, so every waiting answer has a deadline inside `Vfs`.
 
+mod device;
+mod notice;
 pub mod notify;
 pub mod session;
 
@@ -29,8 +31,8 @@ const MAX_WRITE: u32 = 128 * 1024;
 /// Background requests (RELEASE above all) that the kernel keeps under way.
 const MAX_BACKGROUND: u16 = 64;
 
-/// Handles that somebody polls, with what wakes them.
-pub type Polls = Arc<Mutex<HashMap<u64, PollNotifier>>>;
+/// Handles that somebody polls, with the kernel's number for that.
+pub type Polls = Arc<Mutex<HashMap<u64, u64>>>;
 
 /// The filesystem as fuser wants it.
 pub struct TokenFs {
@@ -373,7 +375,7 @@ impl Filesystem for TokenFs {
         reply: ReplyPoll,
     ) {
         if flags.contains(PollFlags::FUSE_POLL_SCHEDULE_NOTIFY) {
-            self.polls.lock().insert(fh.0, notifier);
+            self.polls.lock().insert(fh.0, notifier.handle().0);
         }
         // Asked after the notifier is in its place: a change in between wakes it.
         let mut ready = PollEvents::POLLIN | PollEvents::POLLOUT;

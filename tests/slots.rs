@@ -44,8 +44,7 @@ async fn a_slots_token_that_comes_after_its_role_went_belongs_to_the_slots_other
         m.remove("roles/app").await.unwrap();
     };
     let opener = Caller { tid: 7, ..root() };
-    let (opened, ()) = tokio::join!(m.open_as(opener, "creds/app/token", 0), removal);
-    drop(opened);
+    let _ = tokio::join!(m.open_as(opener, "creds/app/token", 0), removal);
     let token = m.cat("creds/web/token").await.unwrap();
     m.pass(seconds(30)).await;
     tokio::time::sleep(seconds(5)).await;

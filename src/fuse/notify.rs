@@ -1,72 +1,118 @@
-//! Telling the kernel: a thread of its own that holds no lock, and tokio's blocking pool for what an OPEN awaits.
+//! Telling the kernel: one thread for changes, in their order, and a few for what an OPEN awaits.
 //!
-//! Never called from a handler's thread and never under a lock: anything else deadlocks beyond kill -9 (fuse-nodes 4).
+//! Never called from a handler's thread and never under a lock: anything else deadlocks beyond kill -9 (fuse-nodes 4). All
+//! of these threads may stand still in the kernel, so each has a device of its own: see [`super::device`].
 
-use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
 
 use async_trait::async_trait;
-use fuser::{INodeNo, Notifier};
+use tokio::sync::oneshot;
 
-use super::Polls;
+use super::device::Device;
+use super::{Polls, notice};
 use crate::vfs::{Change, Ino, Kernel, Secret, Vfs};
+
+/// Threads that make pages true.
+const PAGE_THREADS: usize = 2;
+
+/// A node whose size and pages shall be made true.
+struct Rewrite {
+    node: Ino,
+    bytes: Arc<Secret>,
+    done: oneshot::Sender<()>,
+}
 
 /// The kernel side of one mount.
 pub struct KernelSide {
-    notifier: Notifier,
-    queue: mpsc::Sender<Change>,
+    changes: mpsc::Sender<Change>,
+    rewrites: Vec<mpsc::Sender<Rewrite>>,
 }
 
 impl KernelSide {
-    /// Starts the notification thread; it ends when the last handle on this value goes.
+    /// Starts the threads over the mount's device; they end when the last handle on this value goes.
     ///
     /// # Errors
-    /// When no thread can be made.
-    pub fn start(vfs: &Arc<Vfs>, notifier: Notifier, mount_point: PathBuf, polls: Polls) -> io::Result<Arc<Self>> {
-        let (queue, changes) = mpsc::channel();
-        let teller = Teller { notifier: notifier.clone(), mount_point, polls };
-        let weak = Arc::downgrade(vfs);
-        std::thread::Builder::new().name("tfcfs-notify".into()).spawn(move || {
-            if let Some(vfs) = weak.upgrade() {
+    /// No thread, or no device for it.
+    pub fn start(vfs: &Arc<Vfs>, mount: BorrowedFd<'_>, mount_point: PathBuf, polls: Polls) -> io::Result<Arc<Self>> {
+        let mount = mount.as_raw_fd();
+        let (changes, queue) = mpsc::channel();
+        let vfs = Arc::downgrade(vfs);
+        apart("tfcfs-notify", mount, move |device| {
+            if let Some(vfs) = vfs.upgrade() {
                 vfs.set_announcer(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs());
             }
-            for change in changes {
-                teller.tell(change);
+            let teller = Teller { device, mount_point, polls };
+            queue.into_iter().for_each(|change| teller.tell(change));
+        })?;
+        let mut rewrites = Vec::new();
+        // Waking a task needs files of the process, so that is not done by the threads that have none of them.
+        let (rewritten, finished) = mpsc::channel::<oneshot::Sender<()>>();
+        std::thread::Builder::new().name("tfcfs-wake".into()).spawn(move || {
+            for done in finished {
+                let _ = done.send(());
             }
         })?;
-        Ok(Arc::new(Self { notifier, queue }))
+        for _ in 0..PAGE_THREADS {
+            let (sender, queue) = mpsc::channel();
+            let rewritten = rewritten.clone();
+            apart("tfcfs-pages", mount, move |device| {
+                for Rewrite { node, bytes, done } in queue {
+                    rewrite(&device, node, &bytes);
+                    let _ = rewritten.send(done);
+                }
+            })?;
+            rewrites.push(sender);
+        }
+        Ok(Arc::new(Self { changes, rewrites }))
     }
+}
+
+/// Starts a thread with a device of its own, and returns once it has it.
+fn apart(name: &str, mount: RawFd, work: impl FnOnce(Device) + Send + 'static) -> io::Result<()> {
+    let (ready, is_ready) = mpsc::channel();
+    std::thread::Builder::new().name(name.into()).spawn(move || match Device::apart(mount) {
+        Ok(device) => {
+            let _ = ready.send(Ok(()));
+            work(device);
+        }
+        Err(error) => _ = ready.send(Err(error)),
+    })?;
+    is_ready.recv().unwrap_or_else(|_| Err(io::Error::other("a thread ended before it began")))
 }
 
 #[async_trait]
 impl Kernel for KernelSide {
     async fn rewrite(&self, node: Ino, bytes: Arc<Secret>) {
-        let notifier = self.notifier.clone();
-        let work = move || {
-            let node = INodeNo(node.0);
-            // The invalidation drops the cached attributes, the store raises the size and fills the page.
-            if let Err(error) = notifier.inval_inode(node, 0, -1).and_then(|()| notifier.store(node, 0, &bytes)) {
-                tracing::debug!(%error, "the kernel did not take new pages; the reader asks for them");
-            }
-        };
-        if tokio::task::spawn_blocking(work).await.is_err() {
+        let (done, is_done) = oneshot::channel();
+        // The same thread for the same node: its contents follow each other.
+        let thread = node.0 as usize % self.rewrites.len();
+        if self.rewrites[thread].send(Rewrite { node, bytes, done }).is_err() || is_done.await.is_err() {
             tracing::error!("making pages true failed");
         }
     }
 
     fn tell(&self, change: Change) {
         // Fails only when the thread is gone, and with it the mount.
-        let _ = self.queue.send(change);
+        let _ = self.changes.send(change);
+    }
+}
+
+fn rewrite(device: &Device, node: Ino, bytes: &[u8]) {
+    // The invalidation drops the cached attributes, the store raises the size and fills the page.
+    let told = device.send(&notice::inval_inode(node, 0, -1)).and_then(|()| device.send(&notice::store(node, bytes)));
+    if let Err(error) = told {
+        tracing::debug!(%error, "the kernel did not take new pages; the reader asks for them");
     }
 }
 
 struct Teller {
-    notifier: Notifier,
+    device: Device,
     mount_point: PathBuf,
     polls: Polls,
 }
@@ -77,19 +123,17 @@ impl Teller {
         let told = match change {
             Change::Replaced { path, dir, node, name } => {
                 self.announce(&path);
-                self.notifier.delete(INodeNo(dir.0), INodeNo(node.0), OsStr::new(&name))
+                self.device.send(&notice::delete(dir, node, &name))
             }
-            Change::Removed { dir, node: Some(node), name } => {
-                self.notifier.delete(INodeNo(dir.0), INodeNo(node.0), OsStr::new(&name))
-            }
-            Change::Removed { dir, node: None, name } => self.notifier.inval_entry(INodeNo(dir.0), OsStr::new(&name)),
-            Change::Ended { node } => self.notifier.inval_inode(INodeNo(node.0), 0, -1),
-            Change::Attributes { node } => self.notifier.inval_inode(INodeNo(node.0), -1, 0),
+            Change::Removed { dir, node: Some(node), name } => self.device.send(&notice::delete(dir, node, &name)),
+            Change::Removed { dir, node: None, name } => self.device.send(&notice::inval_entry(dir, &name)),
+            Change::Ended { node } => self.device.send(&notice::inval_inode(node, 0, -1)),
+            Change::Attributes { node } => self.device.send(&notice::inval_inode(node, -1, 0)),
             Change::Wake { handles } => {
                 for handle in handles {
                     let poller = self.polls.lock().remove(&handle);
                     if let Some(poller) = poller {
-                        let _ = poller.notify();
+                        let _ = self.device.send(&notice::poll(poller));
                     }
                 }
                 Ok(())

@@ -1,6 +1,7 @@
 //! Mounting, serving, unmounting.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -51,7 +52,7 @@ impl Mounted {
         config.n_threads = Some(settings.threads.max(1));
         let mount_point = settings.mount_point.canonicalize()?;
         let mut session = Session::new(fs, &mount_point, &config)?;
-        let kernel = KernelSide::start(vfs, session.notifier(), mount_point.clone(), polls)?;
+        let kernel = KernelSide::start(vfs, session.as_fd(), mount_point.clone(), polls)?;
         vfs.attach(kernel);
         let unmounter = session.unmount_callable();
         let (sender, ended) = tokio::sync::oneshot::channel();
