@@ -291,7 +291,7 @@ fn merged(text: &str, stored: Option<&Anchor>) -> Result<Access, DocumentError> 
 fn stored(address: &str) -> Anchor {
     let address = Address::parse(address, "/api/v2/", true).unwrap();
     let access = Access { address, token: Token::parse("old.token").unwrap(), owner: None };
-    Anchor { name: "default".parse().unwrap(), access, token_id: Some(TokenId("at-1".into())), rotated_at: None }
+    Anchor::new("default".parse().unwrap(), access, Some(TokenId("at-1".into())))
 }
 
 fn config_refused(text: impl AsRef<[u8]>, words: &[&str]) {

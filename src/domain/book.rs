@@ -14,6 +14,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 
 use super::anchor::Anchor;
+use super::anchor_rotation::AnchorToken;
 use super::error::Error;
 use super::lease::{Lease, LeaseId, Scope, Serial};
 use super::ledger::{Contents, Rotation, SERIAL_STEP};
@@ -89,6 +90,8 @@ pub struct Book {
     cooling: HashMap<Scope, (Timestamp, u32)>,
     graves: Vec<Grave>,
     rotations: HashMap<RoleName, Rotation>,
+    /// What a start found of unfinished rotations of anchors, until the queue of revocations takes it.
+    anchor_tokens: Vec<AnchorToken>,
     next_serial: u64,
     serial_limit: u64,
     /// Grows with every change that could make another lease the right one for some opener.
@@ -118,6 +121,7 @@ impl Book {
             cooling: HashMap::new(),
             graves: Vec::new(),
             rotations: contents.rotations,
+            anchor_tokens: contents.anchor_tokens,
             next_serial: contents.next_serial,
             serial_limit: contents.next_serial + SERIAL_STEP,
             state: 0,
@@ -172,6 +176,11 @@ impl Book {
     /// Serials up to `limit` are reserved.
     pub fn serials_reserved(&mut self, limit: Serial) {
         self.serial_limit = self.serial_limit.max(limit.0);
+    }
+
+    /// Tokens of rotated anchors that a start found in the ledger; the second call returns none.
+    pub fn take_anchor_tokens(&mut self) -> Vec<AnchorToken> {
+        std::mem::take(&mut self.anchor_tokens)
     }
 
     /// The daemon's limits.

@@ -5,6 +5,9 @@
 
 mod admin;
 mod anchor;
+mod anchor_schedule;
+mod anchor_tokens;
+mod request;
 mod revoke;
 mod rotate;
 
@@ -19,24 +22,23 @@ use rustc_hash::FxHashSet;
 use tokio::sync::{Notify, watch};
 
 use super::anchor::Anchor;
-use super::book::{Book, Claim, Landing, Origin, Published};
+use super::book::{Book, Claim, Landing, Published};
 use super::error::{Ended, Error};
 use super::event::{Event, Observer};
 use super::lease::{AfterClose, Lease, LeaseRecord, Opener, Scope, Serial, later};
 use super::ledger::{Entry, Ledger};
 use super::name::RoleName;
 use super::owner::{CredentialType, Owner};
-use super::ports::{ApiError, ApiErrorKind, Clock, CreateToken, Effect, StoreError, TokenApi};
+use super::ports::{ApiErrorKind, Clock, CreateToken, Effect, StoreError, TokenApi};
 use super::role::UPSTREAM_MARGIN;
 use super::token::Issued;
+
+use request::{LIFETIME_TOLERANCE, check_lifetime, describe, upstream_end};
 
 pub use revoke::Pending;
 
 /// Descriptions tried before giving up; each has a new random id, so a second clash is already a miracle.
 const DESCRIPTION_TRIES: usize = 4;
-
-/// How far upstream's `expired-at` may be from what we asked: it stores milliseconds, we send seconds.
-const LIFETIME_TOLERANCE: Duration = Duration::from_secs(2);
 
 /// Ends of lingering leases reach the ledger at most this late; a crash forgets no more than that.
 const LINGER_NOTE: Duration = Duration::from_secs(5);
@@ -50,6 +52,8 @@ pub struct IssuerSettings {
     pub delete_grace: Duration,
     /// Nothing survives this process: a stop revokes everything.
     pub ephemeral: bool,
+    /// Anchors of organizations may be rotated, although a lost answer locks us out.
+    pub allow_organization_anchor_rotation: bool,
 }
 
 /// Leases whose lingering end is to be written, all in one commit.
@@ -78,6 +82,8 @@ pub struct Issuer {
     admin: tokio::sync::Mutex<()>,
     /// Serializes changes of anchors, upstream calls included. Taken before `admin`.
     anchors: tokio::sync::Mutex<()>,
+    /// Scheduled rotations of anchors that run or failed. Taken for moments, never together with `book`.
+    schedule: Mutex<anchor_schedule::Schedule>,
     /// One turn for each slot, held from the intent to the publication and while a slot is emptied.
     slots: Mutex<HashMap<Scope, Arc<tokio::sync::Mutex<()>>>>,
     pub(super) wake: Notify,
@@ -108,6 +114,7 @@ impl Issuer {
             unnoted: Mutex::default(),
             admin: tokio::sync::Mutex::default(),
             anchors: tokio::sync::Mutex::default(),
+            schedule: Mutex::default(),
             slots: Mutex::default(),
             wake: Notify::new(),
             armed: AtomicI64::new(0),
@@ -355,9 +362,11 @@ impl Issuer {
         request: &CreateToken,
     ) -> Result<(), Error> {
         let asked = request.expires_at;
-        let acceptable = issued.expires_at.is_some_and(|end| end <= later(asked, LIFETIME_TOLERANCE));
-        if !acceptable {
-            return Err(self.refuse_lifetime(intent, issued, asked));
+        if let Err(error) = check_lifetime(&issued, asked) {
+            // Revoked, not handed out.
+            let owner = intent.owner.clone();
+            self.discard_issued(intent, issued);
+            return Err(Error::upstream(error, Some(&owner)));
         }
         if let Some(end) = issued.expires_at
             && later(end, LIFETIME_TOLERANCE) < asked
@@ -397,15 +406,6 @@ impl Issuer {
         Ok(())
     }
 
-    /// A token whose end is not what we asked for is revoked, not handed out.
-    fn refuse_lifetime(self: &Arc<Self>, intent: LeaseRecord, issued: Issued, asked: Timestamp) -> Error {
-        let got = issued.expires_at.map_or_else(|| "none".to_owned(), |end| end.to_string());
-        let detail = format!("asked for {asked}, got {got}; servers before TFE v202305-1 cannot end tokens");
-        let owner = intent.owner.clone();
-        self.discard_issued(intent, issued);
-        Error::upstream(ApiError::new(ApiErrorKind::Lifetime, detail), Some(&owner))
-    }
-
     /// A token that was made and that nobody may have.
     fn discard_issued(self: &Arc<Self>, intent: LeaseRecord, issued: Issued) {
         if intent.credential_type.is_slot() {
@@ -426,18 +426,8 @@ impl Issuer {
         if !record.credential_type.is_slot() {
             return Ok(());
         }
-        let anchors: Vec<(Anchor, Origin)> = {
-            let book = self.book.lock();
-            let here = book.anchors().filter(|(_, entry)| entry.anchor.access.address == record.address);
-            here.map(|(_, entry)| (entry.anchor.clone(), entry.origin)).collect()
-        };
         // Every anchor there counts, not only the one that mints.
-        for (mut anchor, origin) in anchors {
-            if anchor.access.owner.is_none() {
-                // The settings file names a token, upstream knows whose it is; until it was asked nothing is regenerated.
-                anchor = self.verify_anchor(anchor.name.clone(), anchor.access.clone()).await?;
-                self.book.lock().put_anchor(anchor.clone(), origin);
-            }
+        for anchor in self.told_anchors(&record.address).await? {
             self.spare_one(record, &anchor).await?;
         }
         Ok(())
@@ -582,18 +572,4 @@ impl Drop for Waiter<'_> {
             self.issuer.book.lock().leave(self.scope, &self.landing, now);
         }
     }
-}
-
-/// `expired-at` for a lease's end: a little later, whole seconds.
-fn upstream_end(ends_at: Timestamp) -> Timestamp {
-    let end = later(ends_at, UPSTREAM_MARGIN);
-    Timestamp::from_second(end.as_second()).unwrap_or(end)
-}
-
-/// The upstream description: what the operator wants to read, then our mark, host, role and the random lease id, by
-/// which a token whose answer was lost is found. Under 255 bytes.
-fn describe(host: &str, record: &LeaseRecord) -> String {
-    let cut = |text: &str, most: usize| -> String { text.chars().take(most).collect() };
-    let (text, host, role) = (cut(&record.description, 100), cut(host, 40), cut(record.role.as_str(), 60));
-    format!("{text} [tfcfs {host} {role} {}]", record.id)
 }

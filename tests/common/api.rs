@@ -46,6 +46,8 @@ struct State {
     token_length: usize,
     latency: Duration,
     anchor_dead: bool,
+    /// Whose token the first anchor is; `None` = the user alice.
+    anchor_owner: Option<Owner>,
     entered: usize,
     /// This call of whatever kind fails, before or after its effect.
     nth: Option<(usize, bool)>,
@@ -100,6 +102,22 @@ impl FakeApi {
 
     pub fn set_anchor_dead(&self, dead: bool) {
         self.state.lock().anchor_dead = dead;
+    }
+
+    pub fn set_anchor_owner(&self, owner: Owner) {
+        self.state.lock().anchor_owner = Some(owner);
+    }
+
+    fn anchor_owner(&self) -> Owner {
+        self.state.lock().anchor_owner.clone().unwrap_or(Owner::User { id: "user-alice".into() })
+    }
+
+    /// Living secrets of the anchor's owner, the first anchor among them. Only for owners that no role uses.
+    pub fn live_anchors(&self) -> Vec<String> {
+        let owner = self.anchor_owner();
+        let first = (!self.state.lock().anchor_dead).then(|| ANCHOR.to_owned());
+        let made = self.live().into_iter().filter(|made| made.owner == owner).map(|made| made.secret);
+        first.into_iter().chain(made).collect()
     }
 
     pub fn calls(&self) -> Vec<String> {
@@ -186,8 +204,12 @@ impl TokenApi for FakeApi {
     async fn whoami(&self, access: &Access) -> Result<Identity, ApiError> {
         self.enter("whoami", "").await?;
         self.authorize(access)?;
-        let owner = Some(Owner::User { id: "user-alice".into() });
-        Ok(Identity { owner, username: "alice".into(), token_id: Some(TokenId("at-anchor".into())) })
+        let made = self.live().into_iter().find(|made| made.secret == access.token.expose());
+        let (owner, id) = match made {
+            Some(made) => (made.owner, made.id),
+            None => (self.anchor_owner(), TokenId("at-anchor".into())),
+        };
+        Ok(Identity { owner: Some(owner), username: "alice".into(), token_id: Some(id) })
     }
 
     async fn create(&self, access: &Access, request: &CreateToken) -> Result<Issued, ApiError> {
@@ -197,6 +219,9 @@ impl TokenApi for FakeApi {
             let mut state = self.state.lock();
             let number = state.made.len();
             if request.credential_type.is_slot() {
+                if state.anchor_owner.as_ref() == Some(&request.owner) {
+                    state.anchor_dead = true;
+                }
                 for made in &mut state.made {
                     if made.owner == request.owner && made.kind == request.credential_type {
                         made.alive = false;
@@ -236,7 +261,11 @@ impl TokenApi for FakeApi {
         let found = {
             let mut state = self.state.lock();
             let made = state.made.iter_mut().find(|made| &made.id == id && made.alive);
-            made.map(|made| made.alive = false).is_some()
+            match made {
+                Some(made) => std::mem::replace(&mut made.alive, false),
+                None if id.0 == "at-anchor" => !std::mem::replace(&mut state.anchor_dead, true),
+                None => false,
+            }
         };
         lost(&fault)?;
         if found { Ok(()) } else { Err(ApiError::new(ApiErrorKind::NotVisible, "404")) }
