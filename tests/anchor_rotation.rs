@@ -82,7 +82,10 @@ fn in_force(m: &Machine) -> String {
 
 /// Rotations, and a `config` written between them.
 async fn scenario(m: &Machine) {
-    let _ = m.write("rotate/config", "\n").await;
+    if m.write("rotate/config", "\n").await.is_err() {
+        // Again at once, before what the first one left behind is settled.
+        let _ = m.write("rotate/config", "\n").await;
+    }
     m.pass(seconds(20)).await;
     let _ = m.cat("creds/app/token").await;
     let _ = m.write("rotate/config", "\n").await;
@@ -156,6 +159,18 @@ fn a_commit_fails_and_a_later_one_is_the_last() {
                 world.aftermath(&format!("{failure:?} at commit {nth}, {last:?} at {}", nth + later));
             }
         }
+    }
+}
+
+#[test]
+fn a_commit_fails_its_repair_fails_and_a_later_one_is_the_last() {
+    for (nth, later) in (2..12).flat_map(|nth| (2..8).map(move |later| (nth, later))) {
+        let world = World::new();
+        world.prepare();
+        let store = FailNth::new(world.disk.clone(), nth, Failure::After);
+        let store = FailNth::new(store, nth + 1, Failure::Before);
+        rotate_on(&world, FailNth::new(store, nth + later, Failure::Stop));
+        world.aftermath(&format!("at commit {nth}, and {}, killed at {}", nth + 1, nth + later));
     }
 }
 
