@@ -116,7 +116,7 @@ impl Issuer {
         self.ledger.write(entries).await?;
         self.book.lock().set_anchors(anchors, Origin::Mount);
         for token in retired {
-            self.enqueue(Doomed::Anchor(token));
+            self.enqueue(Doomed::Anchor(Box::new(token)));
         }
         self.retry_all();
         self.observe(Event::ConfigWritten);

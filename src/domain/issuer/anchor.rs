@@ -141,7 +141,7 @@ impl Issuer {
         }
         self.book.lock().put_anchor(next, Origin::Mount);
         let serial = condemned.serial;
-        self.enqueue(Doomed::Anchor(condemned));
+        self.enqueue(Doomed::Anchor(Box::new(condemned)));
         Ok(serial)
     }
 

@@ -18,7 +18,7 @@ impl Issuer {
     /// Queues a token of an anchor and makes the first attempt in the background.
     pub(super) fn condemn_soon(self: &Arc<Self>, token: AnchorToken) {
         let (issuer, serial) = (self.clone(), token.serial);
-        self.enqueue(Doomed::Anchor(token));
+        self.enqueue(Doomed::Anchor(Box::new(token)));
         self.runtime.spawn(async move { issuer.attempt(serial).await });
     }
 

@@ -55,9 +55,9 @@ pub struct Pending {
 #[derive(Debug, Clone)]
 pub(super) enum Doomed {
     /// The token of a lease.
-    Lease(LeaseRecord),
+    Lease(Box<LeaseRecord>),
     /// The token of a rotated anchor.
-    Anchor(AnchorToken),
+    Anchor(Box<AnchorToken>),
 }
 
 impl Doomed {
@@ -72,7 +72,7 @@ impl Doomed {
 impl Pending {
     /// What is decided about the token of an anchor.
     pub(super) fn redirect(&mut self, token: AnchorToken) {
-        self.doomed = Doomed::Anchor(token);
+        self.doomed = Doomed::Anchor(Box::new(token));
     }
 
     /// The token of an anchor, if it is one.
@@ -189,12 +189,12 @@ impl Issuer {
         }
         let tokens = self.book.lock().take_anchor_tokens();
         for token in tokens {
-            self.enqueue(Doomed::Anchor(token));
+            self.enqueue(Doomed::Anchor(Box::new(token)));
         }
     }
 
     fn queue(&self, record: LeaseRecord) {
-        self.enqueue(Doomed::Lease(record));
+        self.enqueue(Doomed::Lease(Box::new(record)));
     }
 
     pub(super) fn enqueue(&self, doomed: Doomed) {
@@ -254,8 +254,8 @@ impl Issuer {
             }
         };
         let outcome = match doomed {
-            Doomed::Lease(record) => self.attempt_lease(record).await,
-            Doomed::Anchor(token) => self.attempt_anchor(token).await,
+            Doomed::Lease(record) => self.attempt_lease(*record).await,
+            Doomed::Anchor(token) => self.attempt_anchor(*token).await,
         };
         let Outcome::NotYet(reason) = outcome else { return };
         let now = self.now();
@@ -271,7 +271,7 @@ impl Issuer {
         };
         match told {
             Some(Doomed::Lease(record)) => {
-                self.observe(Event::RevocationDelayed { lease: Box::new(record), reason });
+                self.observe(Event::RevocationDelayed { lease: record, reason });
             }
             Some(Doomed::Anchor(token)) => self.observe(Event::AnchorTrouble { anchor: token.anchor, reason }),
             None => {}
@@ -299,7 +299,7 @@ impl Issuer {
         let record = self.ledger.revoking(&record).await?.into_inner();
         self.book.lock().revoking(record.serial);
         if let Some(one) = self.pending.lock().get_mut(&record.serial) {
-            one.doomed = Doomed::Lease(record.clone());
+            one.doomed = Doomed::Lease(Box::new(record.clone()));
         }
         Ok(record)
     }
