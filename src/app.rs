@@ -34,6 +34,9 @@ const STOP: Duration = Duration::from_secs(4);
 /// Signals closer than that are one decision.
 const SAME_SIGNAL: Duration = Duration::from_millis(200);
 
+/// Between a failure of the keeper and its next life.
+const KEEPER_PAUSE: Duration = Duration::from_secs(1);
+
 /// Where the ledger lives when nobody says.
 pub const DEFAULT_STATE: &str = "/var/lib/tfcfs";
 
@@ -90,7 +93,7 @@ async fn serve(plan: &MountPlan, ready: impl FnOnce()) -> Result<(), Failure> {
         allow_other: settings.allow_other,
         threads: settings.threads,
     };
-    let keeper = tokio::spawn(parts.issuer.clone().keep_time());
+    let keeper = tokio::spawn(keep_time(parts.issuer.clone()));
     let mut mounted = Mounted::start(&parts.vfs, &mount, &tokio::runtime::Handle::current())
         .map_err(|error| mount_failure(&plan.mount_point, &error))?;
     tracing::info!(mount_point = %plan.mount_point.display(), version = env!("CARGO_PKG_VERSION"), "serving");
@@ -135,6 +138,25 @@ async fn serve(plan: &MountPlan, ready: impl FnOnce()) -> Result<(), Failure> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The keeper never ends by itself. A defect in it must not stop the ends of leases: it is begun anew.
+async fn keep_time(issuer: Arc<Issuer>) {
+    loop {
+        let mut keeper = AbortOnDrop(tokio::spawn(issuer.clone().keep_time()));
+        if let Err(error) = (&mut keeper.0).await {
+            tracing::error!(%error, "the keeper of leases failed; it begins anew");
+        }
+        tokio::time::sleep(KEEPER_PAUSE).await;
+    }
+}
+
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Looks before mounting: replaces a dead mount of ours, refuses everything else that is in the way.

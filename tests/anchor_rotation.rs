@@ -256,7 +256,7 @@ async fn a_server_that_ignores_the_end_keeps_the_old_anchor() {
     let m = machine().await;
     m.api.script("create", [Fault::Ends(None)]);
     assert_eq!(m.write("rotate/config", "\n").await, Err(Errno(libc::EREMOTEIO)));
-    assert!(m.last_error().await.contains("did not give the token the end we asked for"));
+    assert!(m.last_error().await.contains("another end than we asked for"));
     m.settle().await;
     assert_eq!(m.api.live_anchors(), [ANCHOR]);
     assert_eq!(in_force(&m), ANCHOR);

@@ -528,3 +528,27 @@ async fn credential_files_cannot_be_written() {
     assert!(matches!(node, Node::SharedDoor { .. }));
     assert_eq!(m.api.count("create"), 0);
 }
+
+/// A successor takes the place of the current lease: it did not count as one more.
+#[tokio::test]
+async fn a_rotation_at_max_leases_replaces() {
+    let m = machine(&format!("{TEAM}max_leases = 1\n")).await;
+    let first = m.cat("creds/app/token").await.unwrap();
+    m.write("rotate/app", "revoke\n").await.unwrap();
+    assert_ne!(m.cat("creds/app/token").await.unwrap(), first);
+}
+
+/// `>>` begins to write at an offset.
+#[tokio::test]
+async fn appending_to_a_rotation_file_rotates_once() {
+    let m = machine(TEAM).await;
+    let first = m.cat("creds/app/token").await.unwrap();
+    m.pass(seconds(20)).await;
+    let opened = m.create_or_open(root(), "rotate/app", libc::O_WRONLY | libc::O_APPEND).await.unwrap();
+    for (offset, text) in [(90, "\n"), (91, "more\n")] {
+        assert_eq!(m.vfs.write(root(), opened.handle, offset, text.as_bytes()).wait().await, Ok(text.len() as u32));
+    }
+    m.close(opened);
+    assert_ne!(m.cat("creds/app/token").await.unwrap(), first);
+    assert_eq!(m.api.count("create"), 2);
+}

@@ -3,13 +3,17 @@
 mod common;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use common::api::Fault;
-use common::machine::{Machine, Options};
+use common::api::{ANCHOR, Fault};
+use common::machine::{Machine, Names, Options, root};
 use common::{ManualClock, seconds};
 use tfcfs::adapters::memory_store::MemoryStore;
+use tfcfs::domain::anchor::Address;
+use tfcfs::domain::document::RoleSpec;
+use tfcfs::domain::name::RoleName;
 use tfcfs::domain::ports::ApiErrorKind;
-use tfcfs::vfs::Errno;
+use tfcfs::vfs::{Caller, Errno};
 
 const TEAM: &str = "team_id = \"team-1\"\ncredential_type = \"team\"\n";
 const SLOT: &str = "organization = \"acme\"\n";
@@ -154,7 +158,7 @@ async fn a_token_whose_end_is_not_what_was_asked_for_is_not_handed_out() {
         for ends in [None, Some(far)] {
             m.api.script("create", [Fault::Ends(ends)]);
             assert_eq!(m.cat("creds/app/token").await, Err(Errno(libc::EREMOTEIO)));
-            assert!(m.last_error().await.contains("did not give the token the end we asked for"));
+            assert!(m.last_error().await.contains("gave the token another end than we asked for"));
             m.settle().await;
             assert!(m.api.live().is_empty());
         }
@@ -269,4 +273,139 @@ async fn a_rename_brings_no_removed_record_back() {
     m.pass(seconds(90_000)).await;
     let left: Vec<String> = m.store.load().await.unwrap().into_iter().map(|record| record.key).collect();
     assert!(!left.iter().any(|key| key.starts_with("lease/")), "{left:?}\n{}", m.cat("events").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_lease_that_its_last_close_should_have_ended_ends_at_the_start_after_a_crash() {
+    let m = machine("team_id = \"team-1\"\ncredential_type = \"team\"\non_close = \"revoke\"\n").await;
+    let opened = m.open("creds/app/token").await.unwrap();
+    let token = m.read(&opened).unwrap();
+    let m = m.restart().await;
+    m.settle().await;
+    assert!(!m.api.is_live(&token));
+    assert!(m.list("leases/app").is_empty());
+}
+
+#[tokio::test]
+async fn a_token_that_upstream_does_not_accept_is_not_handed_out() {
+    let m = machine(TEAM).await;
+    m.api.script("create", [Fault::Rejected]);
+    assert_eq!(m.cat("creds/app/token").await, Err(Errno(libc::EREMOTEIO)));
+    assert!(m.last_error().await.contains("lower max_ttl"), "{}", m.last_error().await);
+    m.settle().await;
+    assert!(m.api.live().is_empty());
+}
+
+/// A token that came after the stop had counted what there was to revoke lived until its `expired-at`.
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_for_the_calls_under_way() {
+    let m = Machine::with(Options { ephemeral: true, ..Options::default() }).await;
+    m.write("roles/app", TEAM).await.unwrap();
+    m.api.set_latency(seconds(2));
+    let stop = async {
+        tokio::time::sleep(seconds(1)).await;
+        m.issuer.drain(seconds(4)).await
+    };
+    let (_, left) = tokio::join!(m.cat("creds/app/token"), stop);
+    assert_eq!((m.api.made().len(), m.api.live().len(), left), (1, 0, 0));
+    // And nothing new is begun.
+    m.write("roles/web", "team_id = \"team-2\"\ncredential_type = \"team\"\n").await.unwrap();
+    assert!(m.cat("creds/web/token").await.is_err());
+    assert_eq!(m.api.made().len(), 1);
+}
+
+/// Counted from the intent, the search ended at once if the call itself had taken long.
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_is_searched_for_from_when_it_was_lost() {
+    let m = machine(TEAM).await;
+    m.api.set_latency(seconds(1));
+    m.api.script("create", [Fault::Late(seconds(30))]);
+    let clock = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        // The call hangs for two minutes, and has its effect half a minute after we gave it up.
+        m.clock.advance(seconds(120));
+    };
+    assert!(tokio::join!(m.cat("creds/app/token"), clock).0.is_err());
+    for _ in 0..20 {
+        m.pass(seconds(5)).await;
+    }
+    assert!(m.api.live().is_empty(), "{:?}", m.api.live());
+    assert!(m.api.made()[0].born < m.clock_now());
+}
+
+#[tokio::test]
+async fn an_anchor_does_not_move_to_another_server_while_its_tokens_live() {
+    let m = machine(TEAM).await;
+    m.cat("creds/app/token").await.unwrap();
+    let elsewhere = format!("address = \"https://tfe.example\"\ntoken = \"{ANCHOR}\"\n");
+    assert_eq!(m.write("config", &elsewhere).await, Err(Errno(libc::EINVAL)));
+    let error = m.last_error().await;
+    assert!(error.contains("app.terraform.io") && error.contains("rm leases/app/"), "{error}");
+    let lease = m.list("leases/app").remove(0);
+    m.remove(&format!("leases/app/{lease}")).await.unwrap();
+    m.write("config", &elsewhere).await.unwrap();
+    m.cat("creds/app/token").await.unwrap();
+}
+
+/// The path below which the API lives is not what makes a server another one.
+#[tokio::test]
+async fn an_anchor_whose_base_path_changes_goes_on_revoking() {
+    let m = machine(TEAM).await;
+    let token = m.cat("creds/app/token").await.unwrap();
+    m.write("config", &format!("base_path = \"/proxy/api/v2/\"\ntoken = \"{ANCHOR}\"\n")).await.unwrap();
+    let lease = m.list("leases/app").remove(0);
+    m.remove(&format!("leases/app/{lease}")).await.unwrap();
+    assert!(!m.api.is_live(&token));
+}
+
+/// One hung DELETE after the other, each with its own patience, kept the writer far beyond his deadline.
+#[tokio::test(start_paused = true)]
+async fn a_rotation_that_revokes_keeps_its_deadline() {
+    let m = machine("team_id = \"team-1\"\ncredential_type = \"team\"\nshare = \"unit\"\n").await;
+    let mut former = Vec::new();
+    for tid in 1..=5 {
+        m.facts.units.lock().insert(tid, format!("/unit-{tid}"));
+        let caller = Caller { tid, ..root() };
+        let (_, opened) = m.open_as(caller, "creds/app/token", 0).await.unwrap();
+        former.push(m.read(&opened).unwrap());
+        m.close(opened);
+    }
+    m.api.script("revoke", (0..5).map(|_| Fault::Slow(seconds(25))));
+    let start = tokio::time::Instant::now();
+    m.write("rotate/app", "revoke\n").await.unwrap();
+    assert!(start.elapsed() <= seconds(31), "{:?}", start.elapsed());
+    tokio::time::sleep(seconds(30)).await;
+    assert!(former.iter().all(|token| !m.api.is_live(token)));
+}
+
+#[tokio::test]
+async fn a_team_is_known_by_name_after_a_restart_without_upstream() {
+    let m = machine("organization = \"acme\"\nteam = \"deploy\"\ncredential_type = \"team\"\n").await;
+    let m = m.restart().await;
+    let known = |team| m.issuer.known_team_id(&Address::hcp(), "acme", team);
+    assert_eq!(known("deploy").as_deref(), Some("team-deploy"));
+    assert_eq!(known("other"), None);
+    assert!(m.api.calls().iter().all(|call| !call.starts_with("team_id") || call.ends_with("acme/deploy")));
+}
+
+/// What a role of the settings file had issued was revoked ten seconds after a start that could not ask upstream for the
+/// id of its team.
+#[tokio::test]
+async fn what_a_role_of_the_settings_file_issued_waits_until_upstream_was_asked() {
+    let role = || RoleSpec::parse(TEAM.as_bytes(), &Names).unwrap().resolve(None);
+    let name: RoleName = "file".parse().unwrap();
+    let m = machine(TEAM).await;
+    m.issuer.apply_file(Vec::new(), vec![(name.clone(), Some(role()))]).await.unwrap();
+    let token = m.cat("creds/file/token").await.unwrap();
+    let m = m.restart().await;
+    m.issuer.apply_file(Vec::new(), vec![(name.clone(), None)]).await.unwrap();
+    m.pass(seconds(600)).await;
+    assert!(m.api.is_live(&token));
+    m.issuer.add_file_role(name.clone(), role()).await.unwrap();
+    assert_eq!(m.cat("creds/file/token").await.unwrap(), token);
+    // The file does not name it any more: it goes with the grace of a removed role.
+    let m = m.restart().await;
+    m.issuer.apply_file(Vec::new(), Vec::new()).await.unwrap();
+    m.pass(seconds(20)).await;
+    assert!(!m.api.is_live(&token));
 }

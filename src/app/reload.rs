@@ -6,6 +6,7 @@ use super::{MountPlan, Parts};
 use crate::config::Settings;
 use crate::domain::anchor::{Access, Anchor};
 use crate::domain::book::Origin;
+use crate::domain::document::RoleSpec;
 use crate::domain::error::Error;
 use crate::domain::name::{AnchorName, RoleName};
 use crate::domain::role::Role;
@@ -18,22 +19,32 @@ impl Parts {
     /// Puts the file's anchors and roles into force. Upstream need not be there: what must be asked of it (whose token
     /// an anchor is, the id of a team by name) is asked in the background until it is answered.
     pub(super) async fn apply_file(&self, settings: &Settings) -> Result<(), Failure> {
+        // What was asked for the former settings must not answer into the new ones.
+        if let Some(former) = self.asking.lock().take() {
+            former.abort();
+        }
         let anchors: Vec<Anchor> = settings.anchors.iter().map(|(name, access)| unverified(name, access)).collect();
-        let ready: Vec<(RoleName, Option<Role>)> = settings
-            .roles
-            .iter()
-            .map(|(name, spec)| (name.clone(), spec.lookup().is_none().then(|| spec.clone().resolve(None))))
-            .collect();
+        let ready: Vec<(RoleName, Option<Role>)> =
+            settings.roles.iter().map(|(name, spec)| (name.clone(), self.role_at_hand(settings, spec))).collect();
         let applied = self.issuer.apply_file(anchors, ready).await;
         applied.map_err(|error| Failure::new(ExitCode::State, error.to_string()))?;
         let parts = self.clone();
         let settings = settings.clone();
-        let mut asking = self.asking.lock();
-        if let Some(former) = asking.take() {
-            former.abort();
-        }
-        *asking = Some(tokio::spawn(async move { parts.ask_upstream(settings).await }));
+        self.vfs.sizes_changed();
+        *self.asking.lock() = Some(tokio::spawn(async move { parts.ask_upstream(settings).await }));
         Ok(())
+    }
+
+    /// A role that can be in force before upstream was asked. The id that a team had is good until upstream says otherwise.
+    fn role_at_hand(&self, settings: &Settings, spec: &RoleSpec) -> Option<Role> {
+        let Some(lookup) = spec.lookup() else { return Some(spec.clone().resolve(None)) };
+        let from_file = settings.anchors.iter().find(|(name, _)| name == spec.anchor());
+        let address = match from_file {
+            Some((_, access)) => access.address.clone(),
+            None => self.issuer.book().anchor(spec.anchor())?.anchor.access.address.clone(),
+        };
+        let id = self.issuer.known_team_id(&address, &lookup.organization, &lookup.team)?;
+        Some(spec.clone().resolve(Some(id)))
     }
 
     async fn ask_upstream(self, settings: Settings) {

@@ -97,6 +97,11 @@ impl Address {
         self.origin.as_str().trim_end_matches('/')
     }
 
+    /// Whether both name the same server, however its API is reached there.
+    pub fn same_server(&self, other: &Self) -> bool {
+        self.origin() == other.origin()
+    }
+
     /// Path below which the API lives, with both slashes.
     pub fn base_path(&self) -> &str {
         &self.base_path

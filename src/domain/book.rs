@@ -7,7 +7,7 @@ mod flights;
 mod leases;
 mod roles;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use rustc_hash::FxHashMap;
@@ -92,6 +92,10 @@ pub struct Book {
     rotations: HashMap<RoleName, Rotation>,
     /// What a start found of unfinished rotations of anchors, until the queue of revocations takes it.
     anchor_tokens: Vec<AnchorToken>,
+    /// Ids of teams that were looked up before, by [`super::ledger::team_key`].
+    teams: HashMap<String, String>,
+    /// Roles of the configuration file that wait for upstream: what they had issued waits for them.
+    awaited: HashSet<RoleName>,
     next_serial: u64,
     serial_limit: u64,
     /// Grows with every change that could make another lease the right one for some opener.
@@ -122,6 +126,8 @@ impl Book {
             graves: Vec::new(),
             rotations: contents.rotations,
             anchor_tokens: contents.anchor_tokens,
+            teams: contents.teams,
+            awaited: HashSet::new(),
             next_serial: contents.next_serial,
             serial_limit: contents.next_serial + SERIAL_STEP,
             state: 0,

@@ -142,9 +142,10 @@ impl fmt::Display for UpstreamSentence<'_> {
             }
             ApiErrorKind::Invalid => write!(f, "upstream refused the request for {owner}")?,
             ApiErrorKind::DescriptionTaken => write!(f, "upstream knows every description we tried for {owner}")?,
-            ApiErrorKind::Lifetime => {
-                write!(f, "upstream did not give the token the end we asked for, so it was revoked")?
-            }
+            ApiErrorKind::Lifetime => write!(
+                f,
+                "upstream gave the token another end than we asked for, or does not accept it, so it was revoked"
+            )?,
             ApiErrorKind::Remote => write!(f, "upstream failed; the next open tries again")?,
         }
         if !error.detail.is_empty() {

@@ -13,7 +13,7 @@ mod rotate;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -86,6 +86,8 @@ pub struct Issuer {
     schedule: Mutex<anchor_schedule::Schedule>,
     /// One turn for each slot, held from the intent to the publication and while a slot is emptied.
     slots: Mutex<HashMap<Scope, Arc<tokio::sync::Mutex<()>>>>,
+    /// The daemon stops: nothing is made any more.
+    stopping: AtomicBool,
     pub(super) wake: Notify,
     /// When the keeper will look next, in milliseconds of Unix time.
     armed: AtomicI64,
@@ -116,6 +118,7 @@ impl Issuer {
             anchors: tokio::sync::Mutex::default(),
             schedule: Mutex::default(),
             slots: Mutex::default(),
+            stopping: AtomicBool::new(false),
             wake: Notify::new(),
             armed: AtomicI64::new(0),
         });
@@ -156,16 +159,21 @@ impl Issuer {
         let now = self.now();
         let mut book = self.book.lock();
         let Claim::Held { serial, renew } = book.claim(scope, role, now) else { return None };
-        let (first, renew_at) =
-            book.lease(serial).map_or((false, None), |lease| (lease.handles == 1, lease.renew_at()));
         if renew {
             self.start_flight(&mut book, scope, role, opener, 0);
         }
+        self.claimed(book, serial, now);
+        Some(serial)
+    }
+
+    /// The hold of [`Book::claim`] may be the first one: its end moves, and a successor may have to be made in time.
+    fn claimed(&self, book: MutexGuard<'_, Book>, serial: Serial, now: Timestamp) {
+        let (first, renew_at) =
+            book.lease(serial).map_or((false, None), |lease| (lease.handles == 1, lease.renew_at()));
         drop(book);
         if first {
             self.held_again(serial, renew_at, now);
         }
-        Some(serial)
     }
 
     /// The fastest way: see [`Book::reopen`].
@@ -208,7 +216,13 @@ impl Issuer {
             let mut book = self.book.lock();
             // Somebody may have been faster since the lock was let go.
             match book.claim(scope, role, now) {
-                Claim::Held { serial, .. } => return Ok(serial),
+                Claim::Held { serial, renew } => {
+                    if renew {
+                        self.start_flight(&mut book, scope, role, opener, 0);
+                    }
+                    self.claimed(book, serial, now);
+                    return Ok(serial);
+                }
                 Claim::Wait { fallback } => {
                     let landing = self.start_flight(&mut book, scope, role, opener, 1);
                     (Waiter { issuer: self, scope, landing, seated: true }, fallback)
@@ -313,6 +327,9 @@ impl Issuer {
         };
         let mut last = None;
         for _ in 0..DESCRIPTION_TRIES {
+            if self.stopping.load(Ordering::Acquire) {
+                return Err(stopping());
+            }
             let (mut record, anchor) = self.book.lock().plan(role, scope, opener, self.now())?;
             self.spare_anchor(&record).await?;
             record.description = describe(&self.settings.host, &record);
@@ -557,7 +574,7 @@ impl Waiter<'_> {
         let landing = self.landing.wait_for(Option::is_some).await;
         let result = match landing {
             Ok(landing) => landing.clone().unwrap_or(Err(Error::WouldBlock)),
-            Err(_) => Err(Error::NotSupported("the daemon is stopping".into())),
+            Err(_) => Err(stopping()),
         };
         // No await since the landing was read: the hold is the caller's now.
         self.seated = false;
@@ -572,4 +589,8 @@ impl Drop for Waiter<'_> {
             self.issuer.book.lock().leave(self.scope, &self.landing, now);
         }
     }
+}
+
+fn stopping() -> Error {
+    Error::NotSupported("the daemon is stopping".into())
 }

@@ -252,6 +252,11 @@ impl Lease {
         self.ended.is_none() && self.record.phase == Phase::Live && now < self.expires_at.min(self.record.ends_at)
     }
 
+    /// Whether nobody has use for it any more: proven gone, and its last handle closed.
+    pub fn is_over(&self) -> bool {
+        self.handles == 0 && self.record.phase == Phase::Revoking && self.record.token.is_none()
+    }
+
     /// Life left if somebody held it from now on.
     pub fn remaining(&self, now: Timestamp) -> Duration {
         Duration::try_from(now.duration_until(self.record.ends_at)).unwrap_or_default()

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
-use super::anchor::Anchor;
+use super::anchor::{Address, Anchor};
 use super::anchor_rotation::AnchorToken;
 use super::lease::{LeaseId, LeaseRecord, Phase, Serial};
 use super::name::{AnchorName, RoleName};
@@ -67,6 +67,8 @@ pub struct Contents {
     pub lingers: HashMap<LeaseId, Timestamp>,
     /// Numbers of names, deleted ones included.
     pub numbers: HashMap<RoleName, u32>,
+    /// Ids of teams that role documents named, by [`team_key`].
+    pub teams: HashMap<String, String>,
     /// Last rotations.
     pub rotations: HashMap<RoleName, Rotation>,
     /// First serial that may be given out.
@@ -94,6 +96,8 @@ pub enum Entry {
     Rotation(RoleName, Rotation),
     /// Rewrite a lease whose phase does not change (its role was renamed).
     Lease(Box<LeaseRecord>),
+    /// Note the id of a team that was looked up; the key is [`team_key`].
+    Team(String, String),
     /// Note the end of a lingering lease; `None` = held.
     Linger(LeaseId, Option<Timestamp>),
 }
@@ -138,6 +142,9 @@ impl Ledger {
                 }
                 "rotation" => {
                     contents.rotations.insert(parse_name(&record.key, name)?, decode(&record.key, value)?);
+                }
+                "team" => {
+                    contents.teams.insert(name.to_owned(), decode(&record.key, value)?);
                 }
                 "counter" => contents.next_serial = decode(&record.key, value)?,
                 _ => return Err(corrupt(&record.key)),
@@ -217,6 +224,7 @@ impl Ledger {
                     Entry::NoAnchorToken(id) => (format!("anchor-token/{id}"), None),
                     Entry::Number(name, number) => (format!("number/{name}"), Some(encode(&number))),
                     Entry::Rotation(name, rotation) => (format!("rotation/{name}"), Some(encode(&rotation))),
+                    Entry::Team(key, id) => (format!("team/{key}"), Some(encode(&id))),
                     Entry::Linger(id, Some(end)) => (format!("linger/{id}"), Some(encode(&(&id, end)))),
                     Entry::Linger(id, None) => (format!("linger/{id}"), None),
                     Entry::Lease(lease) => {
@@ -255,6 +263,11 @@ impl Ledger {
     fn expected(&self, id: &LeaseId) -> Expect {
         self.versions.lock().get(id).map_or(Expect::Absent, |version| Expect::Version(*version))
     }
+}
+
+/// What the id of a team is kept under: its anchor's server, its organization and its name.
+pub fn team_key(address: &Address, organization: &str, team: &str) -> String {
+    format!("{}/{organization}/{team}", address.host())
 }
 
 fn encode<T: Serialize>(value: &T) -> Vec<u8> {

@@ -98,6 +98,8 @@ pub struct Issued {
     pub token: Token,
     /// The end that upstream stored; `None` means it never ends (servers that ignore `expired-at`).
     pub expires_at: Option<Timestamp>,
+    /// Upstream says that it will not accept the token: its life is longer than the organization allows.
+    pub is_ttl_rejected: bool,
 }
 
 /// A token as a list shows it: without its secret.

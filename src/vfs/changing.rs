@@ -168,8 +168,8 @@ impl Vfs {
             let book = self.issuer.book();
             document::render_role(&book.find_role(role)?.role)
         };
+        let serial = self.issuer.take_serial()?;
         self.issuer.remove_role(role).await?;
-        let serial = self.issuer.book().take_serial()?;
         self.drafts.create(serial, backup, text.into_bytes(), 0o644, self.issuer.now());
         Ok(())
     }

@@ -78,14 +78,16 @@ impl DoorTable {
     /// FORGET. True when the kernel knows the node no more.
     pub(super) fn forgotten(&self, node: Ino, count: u64) -> bool {
         let mut doors = self.0.lock();
-        doors.pages.remove(&node);
-        let Some(known) = doors.known.get_mut(&node) else { return true };
-        *known = known.saturating_sub(count);
-        let gone = *known == 0;
-        if gone {
+        // Unshared nodes are not counted: each has one lookup, and a lookup that lost a race is forgotten unopened.
+        if let Some(known) = doors.known.get_mut(&node) {
+            *known = known.saturating_sub(count);
+            if *known > 0 {
+                return false;
+            }
             doors.known.remove(&node);
         }
-        gone
+        doors.pages.remove(&node);
+        true
     }
 
     pub(super) fn is_known(&self, node: Ino) -> bool {
@@ -106,6 +108,16 @@ impl DoorTable {
     pub(super) fn drop_bytes(&self, lease: Serial) {
         let of = |node: &Ino| matches!(Node::from_ino(*node), Some(Node::SharedDoor { serial, .. }) if serial == lease);
         self.1.lock().retain(|node, _| !of(node));
+    }
+
+    /// Nodes of a role whose attributes the kernel may have.
+    pub(super) fn nodes_of(&self, role: u32) -> Vec<Ino> {
+        let doors = self.0.lock();
+        let of = |node: &&Ino| match Node::from_ino(**node) {
+            Some(Node::SharedDoor { role: of, .. } | Node::OpenDoor { role: of, .. }) => of == role,
+            _ => false,
+        };
+        doors.known.keys().chain(doors.pages.keys()).filter(of).copied().collect()
     }
 
     fn is_portal(&self, node: Ino) -> bool {
@@ -213,11 +225,7 @@ impl Vfs {
         };
         let knock = Knock { caller, node: node.ino(), number, name, door, serial, scope, path };
         let nonblock = flags & libc::O_NONBLOCK != 0;
-        if fresh_per_lookup || matches!(knock.scope, Scope::Open { .. }) {
-            self.open_changing(knock, nonblock, false)
-        } else {
-            self.open_shared(knock, nonblock)
-        }
+        if fresh_per_lookup { self.open_changing(knock, nonblock, false) } else { self.open_shared(knock, nonblock) }
     }
 
     /// The hit: this node was found to be current before, and nothing has changed since.
@@ -294,7 +302,7 @@ impl Vfs {
         })
     }
 
-    /// A shared node that the path does not mean any more.
+    /// A shared node that the path does not mean any more: a successor is current, or the role is unshared since.
     fn open_superseded(&self, knock: Knock, nonblock: bool) -> Reply<Opened> {
         let now = self.issuer.now();
         let pinned = match self.doors.knocking((knock.number, knock.door, knock.caller.tid), knock.node, now) {
@@ -327,9 +335,13 @@ impl Vfs {
     fn open_portal(&self, knock: Knock, nonblock: bool) -> Reply<Opened> {
         let foreign = {
             let book = self.issuer.book();
-            book.lease(knock.serial).is_some_and(|lease| lease.record.scope != knock.scope)
+            let by_unit = |scope: &Scope| matches!(scope, Scope::Unit { .. });
+            book.lease(knock.serial).is_some_and(|lease| {
+                let scope = &lease.record.scope;
+                scope != &knock.scope && (by_unit(scope) || by_unit(&knock.scope))
+            })
         };
-        if foreign && !matches!(knock.scope, Scope::Slot { .. }) {
+        if foreign {
             // One inode has one page cache: serving two units would show one's token to the other.
             return Reply::Now(Err(Errno(libc::ESTALE)));
         }

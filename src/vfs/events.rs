@@ -147,7 +147,7 @@ impl Vfs {
     }
 
     /// Another host name or other limits change the sizes of doors that were announced already.
-    pub(super) fn sizes_changed(&self) {
+    pub fn sizes_changed(&self) {
         let (numbers, next) = {
             let book = self.issuer.book();
             (book.roles().map(|(_, entry)| entry.number).collect::<Vec<u32>>(), book.peek_serial())

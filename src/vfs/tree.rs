@@ -391,8 +391,11 @@ impl Vfs {
     fn lease_serial(&self, role: u32, id: &str) -> Option<Serial> {
         let book = self.issuer.book();
         let name = book.name_of(role)?;
-        let live = book.live_leases(name, self.issuer.now());
-        live.iter().find(|lease| lease.record.id.as_str() == id).map(|lease| lease.record.serial)
+        let lease = book.lease_by_id(id).filter(|lease| lease.is_live(self.issuer.now()))?;
+        // A shared slot's lease is listed under each of its roles.
+        let listed =
+            &lease.record.role == name || book.slot_lease(name).is_some_and(|own| own.record.id == lease.record.id);
+        listed.then_some(lease.record.serial)
     }
 
     pub(super) fn role_name(&self, number: u32) -> Result<RoleName> {
@@ -415,16 +418,8 @@ impl Vfs {
     /// The kernel's copies of a role's attributes are out of date.
     pub(super) fn tell_attributes(&self, number: u32) {
         self.tell(Change::Attributes { node: Node::CredsDir(number).ino() });
-        let Ok(name) = self.role_name(number) else { return };
-        let serials: Vec<Serial> = {
-            let now = self.issuer.now();
-            let book = self.issuer.book();
-            book.live_leases(&name, now).iter().map(|lease| lease.record.serial).collect()
-        };
-        for serial in serials {
-            for door in Door::ALL {
-                self.tell(Change::Attributes { node: Node::SharedDoor { role: number, door, serial }.ino() });
-            }
+        for node in self.doors.nodes_of(number) {
+            self.tell(Change::Attributes { node });
         }
     }
 }

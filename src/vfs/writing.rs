@@ -144,7 +144,7 @@ impl Vfs {
                 {
                     return Err(self.refuse(caller, &path, libc::EINVAL, &error.to_string()));
                 }
-                let serial = self.issuer.book().take_serial().map_err(|error| self.fail(caller, &path, &error))?;
+                let serial = self.issuer.take_serial().map_err(|error| self.fail(caller, &path, &error))?;
                 let mode = (mode & 0o777) as u16;
                 self.drafts.create(serial, &name, Vec::new(), mode, self.issuer.now());
                 let node = Node::Draft(serial);

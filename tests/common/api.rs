@@ -21,8 +21,12 @@ pub enum Fault {
     Before(ApiErrorKind),
     /// Happens, but the answer is lost.
     After(ApiErrorKind),
+    /// The answer is lost, and the effect comes only this much later (clock time).
+    Late(Duration),
     /// Waits this long first (tokio time).
     Slow(Duration),
+    /// Made, but the answer says that its life is longer than the organization allows.
+    Rejected,
     /// The answer's `expired-at`.
     Ends(Option<Timestamp>),
     /// Nothing happens, and no call ever returns again: the process was killed before it.
@@ -40,6 +44,8 @@ pub struct Made {
     pub secret: String,
     pub ends: Option<Timestamp>,
     pub alive: bool,
+    /// When it came to be.
+    pub born: Timestamp,
 }
 
 #[derive(Default)]
@@ -159,7 +165,7 @@ impl FakeApi {
 
     pub fn live(&self) -> Vec<Made> {
         let now = self.clock.now();
-        let live = |made: &Made| made.alive && made.ends.is_none_or(|ends| now < ends);
+        let live = |made: &Made| made.alive && made.born <= now && made.ends.is_none_or(|ends| now < ends);
         self.state.lock().made.iter().filter(|made| live(made)).cloned().collect()
     }
 
@@ -215,6 +221,7 @@ impl FakeApi {
 async fn lost(fault: &Option<Fault>) -> Result<(), ApiError> {
     match fault {
         Some(Fault::StopAfter) => std::future::pending().await,
+        Some(Fault::Late(_)) => Err(ApiError::new(ApiErrorKind::Timeout, "answer lost").with_unknown_effect()),
         Some(Fault::After(kind)) => Err(ApiError::new(*kind, "answer lost").with_unknown_effect()),
         _ => Ok(()),
     }
@@ -269,8 +276,13 @@ impl TokenApi for FakeApi {
                 secret: secret.clone(),
                 ends,
                 alive: true,
+                born: match fault {
+                    Some(Fault::Late(wait)) => self.clock.now() + wait,
+                    _ => self.clock.now(),
+                },
             });
-            Issued { id, token: Token::parse(&secret).unwrap(), expires_at: ends }
+            let is_ttl_rejected = matches!(fault, Some(Fault::Rejected));
+            Issued { id, token: Token::parse(&secret).unwrap(), expires_at: ends, is_ttl_rejected }
         };
         lost(&fault).await?;
         Ok(issued)
@@ -293,9 +305,12 @@ impl TokenApi for FakeApi {
     }
 
     async fn slot(&self, access: &Access, owner: &Owner) -> Result<Option<TokenId>, ApiError> {
+        // A slow answer tells what was so when it was given.
+        let found =
+            self.live().iter().rfind(|made| &made.owner == owner && made.kind.is_slot()).map(|made| made.id.clone());
         lost(&self.enter("slot", &owner.to_string()).await?).await?;
         self.authorize(access)?;
-        Ok(self.live().iter().rfind(|made| &made.owner == owner && made.kind.is_slot()).map(|made| made.id.clone()))
+        Ok(found)
     }
 
     async fn revoke_slot(&self, access: &Access, owner: &Owner) -> Result<(), ApiError> {

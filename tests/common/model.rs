@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use jiff::{SignedDuration, Timestamp};
 use tfcfs::domain::lease::{LeaseRecord, Phase};
 use tfcfs::domain::ports::ApiErrorKind;
-use tfcfs::vfs::{Caller, Errno, Node, Opened};
+use tfcfs::vfs::{Caller, Door, Errno, Node, Opened};
 
 use super::api::{Fault, Made};
 use super::machine::Machine;
@@ -87,9 +87,18 @@ pub enum Op {
 
 struct Held {
     opened: Opened,
+    node: Node,
     bytes: String,
     secret: String,
     ended: Option<Errno>,
+}
+
+impl Held {
+    /// Whether it reads a shared node, and through its pages.
+    fn reads_pages_of(&self, node: Node) -> bool {
+        let shared = matches!(node, Node::SharedDoor { .. });
+        shared && self.node == node && !self.opened.direct && self.ended.is_none()
+    }
 }
 
 /// A node that a dentry keeps: path, bind mount or `/proc/self/fd`.
@@ -293,7 +302,7 @@ impl World {
                 return;
             }
         };
-        let bytes = self.admit(opened, doc);
+        let bytes = self.admit(opened, node, doc);
         let rewritten = self.m.told.rewritten.lock().iter().rfind(|(ino, _)| *ino == node.ino()).map(|(_, b)| b.len());
         let size = rewritten.map_or(attr.size, |len| len as u64);
         assert_eq!(size, bytes.len() as u64, "the size that the kernel knows");
@@ -341,8 +350,11 @@ impl World {
             Err(errno) => return assert!(self.m.api.faults_left() < faults, "pinned: {errno:?} though nothing failed"),
         };
         let doc = self.roles[pin.role].expect("an open of a removed role fails");
-        let bytes = self.admit(opened, doc);
-        assert_eq!(self.m.vfs.getattr(pin.node.ino()).unwrap().size, bytes.len() as u64, "st_size of a pinned node");
+        let bytes = self.admit(opened, pin.node, doc);
+        // One inode has one size. Those who read the former content through its pages come first: else they read it cut.
+        let former = self.held.iter().find(|held| held.reads_pages_of(pin.node)).map(|held| held.bytes.len());
+        let size = self.m.vfs.getattr(pin.node.ino()).unwrap().size;
+        assert_eq!(size, former.unwrap_or(bytes.len()) as u64, "st_size of a pinned node");
         self.handed.insert(secret_in(&bytes));
     }
 
@@ -352,7 +364,7 @@ impl World {
     }
 
     /// What holds for everything that was just opened.
-    fn admit(&mut self, opened: Opened, doc: Doc) -> String {
+    fn admit(&mut self, opened: Opened, node: Node, doc: Doc) -> String {
         let bytes = self.m.read(&opened).expect("a token that was just handed out can be read");
         let secret = secret_in(&bytes);
         let made = self.m.api.made().into_iter().find(|made| made.secret == secret).expect("a token of upstream's");
@@ -362,7 +374,7 @@ impl World {
         }
         let end = before(made.ends.unwrap(), UPSTREAM_MARGIN);
         assert!(self.m.clock_now() < end, "handed out past its end");
-        self.held.push(Held { opened, bytes: bytes.clone(), secret, ended: None });
+        self.held.push(Held { opened, node, bytes: bytes.clone(), secret, ended: None });
         bytes
     }
 
@@ -455,6 +467,12 @@ impl World {
             match (read, held.ended) {
                 (Ok(bytes), None) => {
                     assert_eq!(bytes, held.bytes, "a handle keeps its one token");
+                    if held.reads_pages_of(held.node)
+                        && let Ok(attr) = self.m.vfs.getattr(held.node.ino())
+                        && matches!(held.node, Node::SharedDoor { door: Door::Token, .. })
+                    {
+                        assert_eq!(attr.size, bytes.len() as u64, "what is read through pages is not cut");
+                    }
                 }
                 (Ok(_), Some(ended)) => panic!("a handle that had ended with {ended:?} reads again"),
                 (Err(errno), None) => {

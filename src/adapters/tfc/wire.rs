@@ -44,7 +44,8 @@ pub(super) fn issued(body: &[u8]) -> Result<Issued, String> {
     let id = text_at(&document, "/data/id").ok_or("the answer holds a token without an id")?;
     // An end that cannot be read counts as none: the caller then sees that it is not what it asked for.
     let expires_at = text_at(&document, "/data/attributes/expired-at").and_then(|t| t.parse().ok());
-    Ok(Issued { id: TokenId(id), token, expires_at })
+    let is_ttl_rejected = document.pointer("/data/attributes/is-ttl-rejected") == Some(&Value::Bool(true));
+    Ok(Issued { id: TokenId(id), token, expires_at, is_ttl_rejected })
 }
 
 /// The id of the token that a show call answered; `None` when `data` is null.

@@ -114,6 +114,11 @@ impl Book {
         self.flights.contains_key(scope)
     }
 
+    /// How many tokens are being made.
+    pub fn flying(&self) -> usize {
+        self.flights.len()
+    }
+
     /// What to make for an opener of `scope`.
     ///
     /// # Errors

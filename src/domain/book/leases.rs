@@ -151,7 +151,8 @@ impl Book {
         live
     }
 
-    fn slot_lease(&self, role: &RoleName) -> Option<&Lease> {
+    /// The lease in the slot of a role; `None` for roles without one.
+    pub fn slot_lease(&self, role: &RoleName) -> Option<&Lease> {
         let entry = self.role(role).filter(|entry| entry.role.credential_type.is_slot())?;
         let address = self.anchor(&entry.role.anchor)?.anchor.access.address.clone();
         self.current_lease(&Scope::Slot { address, owner: entry.role.owner.clone() })
@@ -234,8 +235,7 @@ impl Book {
     pub fn release(&mut self, serial: Serial, now: Timestamp) -> AfterClose {
         let Some(lease) = self.leases.get_mut(&serial) else { return AfterClose::Over };
         let after = lease.close(now);
-        let over = lease.handles == 0 && lease.record.phase == Phase::Revoking && lease.record.token.is_none();
-        if over {
+        if lease.is_over() {
             self.drop_lease(serial);
         }
         after
@@ -246,8 +246,12 @@ impl Book {
     pub fn give_back(&mut self, serial: Serial, now: Timestamp) {
         let Some(lease) = self.leases.get_mut(&serial) else { return };
         lease.handles = lease.handles.saturating_sub(1);
-        if lease.handles == 0 {
-            Self::unclaimed(lease, now);
+        if lease.handles > 0 {
+            return;
+        }
+        Self::unclaimed(lease, now);
+        if lease.is_over() {
+            self.drop_lease(serial);
         }
     }
 

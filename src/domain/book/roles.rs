@@ -1,5 +1,7 @@
 //! The book's roles and anchors.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 
 use super::{AnchorEntry, Book, Origin, RoleEntry};
@@ -134,6 +136,7 @@ impl Book {
         if !kept_tokens {
             self.detach(name, now);
         }
+        self.awaited.remove(name);
         self.roles.insert(name.clone(), RoleEntry { role, number, origin, changed_at: now });
         Write { existed, kept_tokens }
     }
@@ -183,16 +186,34 @@ impl Book {
         self.graves.extend(orphans);
     }
 
+    /// Roles of the configuration file that are not in force yet, because upstream must be asked first.
+    pub fn await_roles(&mut self, names: HashSet<RoleName>) {
+        self.awaited = names;
+    }
+
+    /// The id that a team had when it was last looked up.
+    pub fn team(&self, key: &str) -> Option<&String> {
+        self.teams.get(key)
+    }
+
+    /// Notes the id of a team.
+    pub fn know_team(&mut self, key: String, id: String) {
+        self.teams.insert(key, id);
+    }
+
     /// Graves whose grace is over.
     pub fn take_graves(&mut self, now: Timestamp) -> Vec<Grave> {
-        let (due, rest) = std::mem::take(&mut self.graves).into_iter().partition(|grave| grave.until <= now);
+        let awaited = &self.awaited;
+        let is_due = |grave: &Grave| grave.until <= now && !awaited.contains(&grave.name);
+        let (due, rest) = std::mem::take(&mut self.graves).into_iter().partition(is_due);
         self.graves = rest;
         due
     }
 
     /// Earliest end of a grace.
     pub(super) fn next_grave(&self) -> Option<Timestamp> {
-        self.graves.iter().map(|grave| grave.until).min()
+        let graves = self.graves.iter().filter(|grave| !self.awaited.contains(&grave.name));
+        graves.map(|grave| grave.until).min()
     }
 
     /// The last rotation of a role.

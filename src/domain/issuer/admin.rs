@@ -7,12 +7,12 @@ use super::Issuer;
 use super::revoke::Doomed;
 use crate::domain::anchor::{Access, Address, Anchor, WantedAnchor};
 use crate::domain::anchor_rotation::{AnchorToken, rotatable};
-use crate::domain::book::{Grave, Origin};
+use crate::domain::book::{Grave, Origin, RoleEntry};
 use crate::domain::document::DocumentError;
 use crate::domain::error::{Ended, Error};
 use crate::domain::event::Event;
-use crate::domain::lease::later;
-use crate::domain::ledger::{Entry, StoredRole};
+use crate::domain::lease::{LeaseRecord, later};
+use crate::domain::ledger::{Entry, StoredRole, team_key};
 use crate::domain::name::{AnchorName, RoleName};
 use crate::domain::role::Role;
 
@@ -106,6 +106,7 @@ impl Issuer {
         }
         // Roles may have been written meanwhile.
         let _no_role_meanwhile = self.admin.lock().await;
+        self.keep_servers(&anchors)?;
         let dropped = self.dropped_anchors(&anchors)?;
         let retired = self.retired_tokens(&anchors)?;
         let mut entries =
@@ -200,9 +201,36 @@ impl Issuer {
         Ok(anchors)
     }
 
+    /// Refuses to take an anchor to another server while tokens live that it made at the former one: nothing else could
+    /// revoke them.
+    fn keep_servers(&self, wanted: &[Anchor]) -> Result<(), Error> {
+        let searches = self.searches();
+        let book = self.book.lock();
+        for Anchor { name, access, .. } in wanted {
+            let searched =
+                |(anchor, address): &&(AnchorName, Address)| anchor == name && !address.same_server(&access.address);
+            if let Some((_, former)) = searches.iter().find(searched) {
+                return Err(missing(format!(
+                    "anchor \"{name}\" is still needed to search {former} for the token of a rotation whose answer was lost: wait until none is pending, or give the anchor for {} another name",
+                    access.address
+                )));
+            }
+            let elsewhere =
+                |record: &LeaseRecord| &record.anchor == name && !record.address.same_server(&access.address);
+            if let Some(lease) = book.leases().find(|lease| elsewhere(&lease.record)) {
+                let (role, former) = (&lease.record.role, &lease.record.address);
+                return Err(missing(format!(
+                    "anchor \"{name}\" is still needed to revoke tokens it made at {former} (role \"{role}\"): remove them first (rm leases/{role}/*) and wait until none is pending, or give the anchor for {} another name",
+                    access.address
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Anchors of the mount that the new document does not name.
     fn dropped_anchors(&self, wanted: &[Anchor]) -> Result<Vec<AnchorName>, Error> {
-        let searching = self.searching_anchors();
+        let searches = self.searches();
         let book = self.book.lock();
         let mut dropped = Vec::new();
         for (name, entry) in book.anchors() {
@@ -214,7 +242,9 @@ impl Issuer {
                     "this document leaves out anchor \"{name}\", which role \"{role}\" uses; keep a section [anchors.{name}], or change the role first"
                 )));
             }
-            if book.leases().any(|lease| &lease.record.anchor == name) || searching.contains(name) {
+            if book.leases().any(|lease| &lease.record.anchor == name)
+                || searches.iter().any(|(anchor, _)| anchor == name)
+            {
                 return Err(missing(format!(
                     "this document leaves out anchor \"{name}\", which is still needed to revoke tokens it made; keep a section [anchors.{name}] until leases/ shows none of them"
                 )));
@@ -252,6 +282,8 @@ impl Issuer {
                 book.remove_role(&role, later(now, self.settings.delete_grace));
                 events.push(Event::RoleRemoved { role });
             }
+            let awaited = roles.iter().filter(|(_, role)| role.is_none()).map(|(name, _)| name.clone());
+            book.await_roles(awaited.collect());
             for (name, role) in roles {
                 let Some(role) = role else { continue };
                 if book.role(&name).is_some_and(|entry| entry.origin == Origin::File && entry.role == role) {
@@ -268,12 +300,16 @@ impl Issuer {
         Ok(())
     }
 
-    /// Puts one more role of the configuration file into force.
+    /// Puts one more role of the configuration file into force, unless it is already.
     ///
     /// # Errors
     /// The ledger's.
     pub async fn add_file_role(&self, name: RoleName, role: Role) -> Result<(), Error> {
         let _one_at_a_time = self.admin.lock().await;
+        let same = |entry: &RoleEntry| entry.origin == Origin::File && entry.role == role;
+        if self.book.lock().role(&name).is_some_and(same) {
+            return Ok(());
+        }
         let number = self.book.lock().number(&name);
         self.ledger.write(vec![Entry::Number(name.clone(), number)]).await?;
         let written = self.book.lock().write_role(&name, role, Origin::File, self.now());
@@ -288,11 +324,23 @@ impl Issuer {
     pub async fn team_id(&self, anchor: &AnchorName, organization: &str, team: &str) -> Result<String, Error> {
         let access = self.book.lock().find_anchor(anchor)?.anchor.access.clone();
         let found = self.api.team_id(&access, organization, team).await;
-        found.map_err(|error| Error::upstream(error, None))?.ok_or_else(|| {
+        let id = found.map_err(|error| Error::upstream(error, None))?.ok_or_else(|| {
             Error::NotAllowed(format!(
                 "organization \"{organization}\" has no team \"{team}\" that this token may see; check both names, or write team_id"
             ))
-        })
+        })?;
+        let key = team_key(&access.address, organization, team);
+        let known = self.book.lock().team(&key) == Some(&id);
+        if !known {
+            self.ledger.write(vec![Entry::Team(key.clone(), id.clone())]).await?;
+            self.book.lock().know_team(key, id.clone());
+        }
+        Ok(id)
+    }
+
+    /// The id that a team had when it was last asked for: a start need not wait for upstream.
+    pub fn known_team_id(&self, address: &Address, organization: &str, team: &str) -> Option<String> {
+        self.book.lock().team(&team_key(address, organization, team)).cloned()
     }
 
     /// Revokes a live lease by its public name, for `rm leases/<role>/<id>`: waits for upstream at most `deadline`;

@@ -2,10 +2,11 @@
 //! into force and condemns the former, published, deleted. `anchor_tokens.rs` is what follows, and the way back.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::revoke::Doomed;
-use super::{Issuer, check_lifetime, later, upstream_end};
+use super::{Issuer, check_lifetime, later, stopping, upstream_end};
 use crate::domain::anchor::{Access, Anchor};
 use crate::domain::anchor_rotation::{ANCHOR_INTERVAL, AnchorToken, rotatable, would_kill};
 use crate::domain::book::Origin;
@@ -53,6 +54,9 @@ impl Issuer {
 
     /// Makes the new token and puts it into force; returns the former's place in the queue of revocations.
     async fn make_next(self: &Arc<Self>, name: &AnchorName) -> Result<Option<Serial>, Error> {
+        if self.stopping.load(Ordering::Acquire) {
+            return Err(stopping());
+        }
         let (former, owner, kind) = self.may_rotate(name).await?;
         let serial = self.take_serial()?;
         let intent = AnchorToken::intent(&former, (owner.clone(), kind), serial, &self.settings.host, self.now());

@@ -1,12 +1,13 @@
 //! What the rotation of an anchor leaves behind: the former token, or a new one that did not come into force. Deleted
 //! through the queue of revocations, for ever if need be, and never while an anchor in force has that token.
 
-use std::collections::HashSet;
 use std::sync::Arc;
+
+use jiff::Timestamp;
 
 use super::Issuer;
 use super::revoke::{Doomed, Lost, Outcome, Pending, SETTLED, not_yet, unremoved, unwritten};
-use crate::domain::anchor::{Access, Anchor};
+use crate::domain::anchor::{Access, Address, Anchor};
 use crate::domain::anchor_rotation::AnchorToken;
 use crate::domain::book::Origin;
 use crate::domain::lease::{Phase, later};
@@ -33,20 +34,20 @@ impl Issuer {
             .collect()
     }
 
-    /// Anchors without whose access a token that may exist upstream cannot be found.
-    pub(super) fn searching_anchors(&self) -> HashSet<AnchorName> {
+    /// Anchors and servers without whose access a token that may exist upstream cannot be found.
+    pub(super) fn searches(&self) -> Vec<(AnchorName, Address)> {
         let pending = self.pending.lock();
         let tokens = pending.values().filter_map(Pending::anchor_token);
         let searched = tokens.filter(|token| token.phase == Phase::Intent && !token.credential_type.is_slot());
-        searched.map(|token| token.anchor.clone()).collect()
+        searched.map(|token| (token.anchor.clone(), token.address.clone())).collect()
     }
 
-    pub(super) async fn attempt_anchor(self: &Arc<Self>, token: AnchorToken) -> Outcome {
+    pub(super) async fn attempt_anchor(self: &Arc<Self>, token: AnchorToken, since: Timestamp) -> Outcome {
         let token = match self.anchor_decision(token).await {
             Ok(token) => token,
             Err(error) => return unwritten(&error),
         };
-        match self.prove_anchor_gone(&token).await {
+        match self.prove_anchor_gone(&token, since).await {
             Outcome::Gone => {
                 if let Err(error) = self.ledger.write(vec![Entry::NoAnchorToken(token.id.clone())]).await {
                     return unremoved(&error);
@@ -83,7 +84,7 @@ impl Issuer {
         Ok(decided)
     }
 
-    async fn prove_anchor_gone(&self, token: &AnchorToken) -> Outcome {
+    async fn prove_anchor_gone(&self, token: &AnchorToken, since: Timestamp) -> Outcome {
         let anchor = self.book.lock().anchor(&token.anchor).map(|entry| entry.anchor.clone());
         let access = anchor.map(|anchor| anchor.access).filter(|access| access.address == token.address);
         match (token.phase, &access) {
@@ -91,7 +92,9 @@ impl Issuer {
                 "the answer to a rotation was lost, and anchor \"{}\" for {} is not configured any more; write it to config again",
                 token.anchor, token.address
             )),
-            (Phase::Intent, Some(access)) if token.credential_type.is_slot() => self.settle_anchor(token, access).await,
+            (Phase::Intent, Some(access)) if token.credential_type.is_slot() => {
+                self.settle_anchor(token, access, since).await
+            }
             // Upstream shows the tokens of a user to that user alone; to others it says that there are none.
             (Phase::Intent, Some(access)) if access.owner.as_ref() != Some(&token.owner) => {
                 let (anchor, owner) = (&token.anchor, &token.owner);
@@ -102,7 +105,7 @@ impl Issuer {
             }
             (Phase::Intent, Some(access)) => {
                 let (owner, description) = (&token.owner, token.description.as_str());
-                self.search(Lost { owner, organization: None, description, since: token.issued_at }, access).await
+                self.search(Lost { owner, organization: None, description, since }, access).await
             }
             _ => self.delete_anchor_token(token, access.as_ref()).await,
         }
@@ -149,9 +152,9 @@ impl Issuer {
     }
 
     /// A slot's regeneration was not answered: does the anchor still work?
-    async fn settle_anchor(&self, token: &AnchorToken, access: &Access) -> Outcome {
+    async fn settle_anchor(&self, token: &AnchorToken, access: &Access, since: Timestamp) -> Outcome {
         match self.ask(&access.address, Some(&access.token), &token.owner).await {
-            None if self.now() > later(token.issued_at, SETTLED) => Outcome::Gone,
+            None if self.now() > later(since, SETTLED) => Outcome::Gone,
             None => Outcome::NotYet("waiting until a lost regenerate call cannot arrive any more".into()),
             Some(Outcome::Gone) => Outcome::NotYet(format!(
                 "anchor \"{}\" is dead: the token of {} was regenerated and the answer was lost; write a new token to config",

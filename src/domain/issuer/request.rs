@@ -26,15 +26,20 @@ pub(super) fn describe(host: &str, record: &LeaseRecord) -> String {
     format!("{text} [tfcfs {host} {role} {}]", record.id)
 }
 
-/// Whether a token ends when we asked, or earlier.
+/// Whether upstream accepts a token and ends it when we asked, or earlier.
 ///
 /// # Errors
-/// [`ApiErrorKind::Lifetime`]: it ends later, or never.
+/// [`ApiErrorKind::Lifetime`]: it ends later, or never, or lives too long for the organization.
 pub(super) fn check_lifetime(issued: &Issued, asked: Timestamp) -> Result<(), ApiError> {
-    if issued.expires_at.is_some_and(|end| end <= later(asked, LIFETIME_TOLERANCE)) {
-        return Ok(());
-    }
-    let got = issued.expires_at.map_or_else(|| "none".to_owned(), |end| end.to_string());
-    let detail = format!("asked for {asked}, got {got}; servers before TFE v202305-1 cannot end tokens");
+    let detail = match issued.expires_at {
+        _ if issued.is_ttl_rejected => {
+            "it lives longer than the organization allows; of a role, lower max_ttl".to_owned()
+        }
+        Some(end) if end <= later(asked, LIFETIME_TOLERANCE) => return Ok(()),
+        end => {
+            let got = end.map_or_else(|| "none".to_owned(), |end| end.to_string());
+            format!("asked for {asked}, got {got}; servers before TFE v202305-1 cannot end tokens")
+        }
+    };
     Err(ApiError::new(ApiErrorKind::Lifetime, detail))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -26,8 +27,8 @@ const BACKOFF_MOST: Duration = Duration::from_secs(300);
 /// Attempts under way at once; the rate limit spaces them further.
 const PARALLEL: usize = 8;
 
-/// A create call whose answer was lost may still be at work upstream for this long: only a later search that finds
-/// nothing proves that no token was made.
+/// A create call whose answer was lost may still be at work upstream for this long after we gave it up: only a later
+/// search that finds nothing proves that no token was made.
 pub(super) const SETTLED: Duration = Duration::from_secs(90);
 
 /// How often a stop looks whether its revocations are proven; the keeper has taken the wake-ups.
@@ -94,7 +95,7 @@ pub(super) struct Lost<'a> {
     pub(super) organization: Option<&'a str>,
     /// Its unique description.
     pub(super) description: &'a str,
-    /// When it was asked for.
+    /// When its call was given up.
     pub(super) since: Timestamp,
 }
 
@@ -243,26 +244,28 @@ impl Issuer {
 
     /// One attempt for one token.
     pub(super) async fn attempt(self: &Arc<Self>, serial: Serial) {
-        let doomed = {
+        let (doomed, since) = {
             let mut pending = self.pending.lock();
             match pending.get_mut(&serial) {
                 Some(one) if !one.running => {
                     one.running = true;
-                    one.doomed.clone()
+                    // Holds if this attempt ends without a word.
+                    one.next = later(self.now(), BACKOFF_LEAST);
+                    (one.doomed.clone(), one.since)
                 }
                 _ => return,
             }
         };
+        let _running = Running { issuer: self, serial };
         let outcome = match doomed {
-            Doomed::Lease(record) => self.attempt_lease(*record).await,
-            Doomed::Anchor(token) => self.attempt_anchor(*token).await,
+            Doomed::Lease(record) => self.attempt_lease(*record, since).await,
+            Doomed::Anchor(token) => self.attempt_anchor(*token, since).await,
         };
         let Outcome::NotYet(reason) = outcome else { return };
         let now = self.now();
         let told = {
             let mut pending = self.pending.lock();
             let Some(one) = pending.get_mut(&serial) else { return };
-            one.running = false;
             one.attempts += 1;
             one.next = later(now, backoff(one.attempts, now));
             let told = one.reason.as_ref() != Some(&reason);
@@ -276,15 +279,14 @@ impl Issuer {
             Some(Doomed::Anchor(token)) => self.observe(Event::AnchorTrouble { anchor: token.anchor, reason }),
             None => {}
         }
-        self.wake.notify_one();
     }
 
-    async fn attempt_lease(self: &Arc<Self>, record: LeaseRecord) -> Outcome {
+    async fn attempt_lease(self: &Arc<Self>, record: LeaseRecord, since: Timestamp) -> Outcome {
         let record = match self.durable_decision(record).await {
             Ok(record) => record,
             Err(error) => return unwritten(&error),
         };
-        match self.prove_gone(&record).await {
+        match self.prove_gone(&record, since).await {
             Outcome::Gone => self.proven_gone(&record).await.map_or_else(|error| unremoved(&error), |()| Outcome::Gone),
             not_yet => not_yet,
         }
@@ -304,7 +306,7 @@ impl Issuer {
         Ok(record)
     }
 
-    async fn prove_gone(self: &Arc<Self>, record: &LeaseRecord) -> Outcome {
+    async fn prove_gone(self: &Arc<Self>, record: &LeaseRecord, since: Timestamp) -> Outcome {
         if record.phase == Phase::Revoking && record.token_id.is_none() {
             return Outcome::Gone;
         }
@@ -315,7 +317,7 @@ impl Issuer {
             }
         }
         let anchor = self.book.lock().anchor(&record.anchor).map(|entry| entry.anchor.access.clone());
-        let anchor = anchor.filter(|access| access.address == record.address);
+        let anchor = anchor.filter(|access| access.address.same_server(&record.address));
         let Some(access) = anchor else {
             return match self.ask_the_token(record).await {
                 Some(Outcome::Gone) => Outcome::Gone,
@@ -326,11 +328,10 @@ impl Issuer {
             };
         };
         match (record.phase, record.credential_type.is_slot()) {
-            (Phase::Intent, true) => self.settle_slot(record, &access).await,
+            (Phase::Intent, true) => self.settle_slot(record, &access, since).await,
             (Phase::Intent, false) => {
                 let (owner, organization) = (&record.owner, record.organization.as_deref());
-                let lost = Lost { owner, organization, description: &record.description, since: record.issued_at };
-                self.search(lost, &access).await
+                self.search(Lost { owner, organization, description: &record.description, since }, &access).await
             }
             (_, true) => self.empty_slot(record, &access).await,
             (_, false) => self.delete(record, &access).await,
@@ -436,13 +437,13 @@ impl Issuer {
 
     /// A slot whose regeneration was not answered: does the token that we know still work? If not, the lost call had
     /// its effect, and regenerating once more adopts the slot.
-    async fn settle_slot(self: &Arc<Self>, record: &LeaseRecord, access: &Access) -> Outcome {
+    async fn settle_slot(self: &Arc<Self>, record: &LeaseRecord, access: &Access, since: Timestamp) -> Outcome {
         let current = self.book.lock().current_lease(&record.scope).map(|lease| lease.record.clone());
         let Some(current) = current else {
             // Nothing of ours is in use: if the slot holds a token made by the lost call, the next open replaces it.
             let role_uses_it = self.book.lock().role(&record.role).is_some();
             return match self.api.slot(access, &record.owner).await {
-                Ok(None) if self.now() > later(record.issued_at, SETTLED) => Outcome::Gone,
+                Ok(None) if self.now() > later(since, SETTLED) => Outcome::Gone,
                 Ok(_) if !role_uses_it && self.now() > later(record.ends_at, END_SKEW) => Outcome::Gone,
                 Ok(_) => Outcome::NotYet(format!(
                     "whether the slot of {} was regenerated is unknown; the next open or a rotation of role \"{}\" settles it",
@@ -455,7 +456,7 @@ impl Issuer {
             return Outcome::Gone;
         }
         match self.ask_the_token(&current).await {
-            None if self.now() > later(record.issued_at, SETTLED) => Outcome::Gone,
+            None if self.now() > later(since, SETTLED) => Outcome::Gone,
             None => Outcome::NotYet("waiting until a lost regenerate call cannot arrive any more".into()),
             Some(Outcome::Gone) => {
                 self.end_replaced(&record.scope);
@@ -505,9 +506,34 @@ impl Issuer {
         Ok(())
     }
 
-    /// The daemon stops: closes every handle, keeps what may live on, revokes what policy says, and waits for that
-    /// until `deadline`. Returns how many revocations are left (they are in the ledger).
+    /// The daemon stops: makes nothing any more, closes every handle, keeps what may live on, revokes what policy says,
+    /// and waits for that and for the calls under way until `deadline`. Returns how much is left (it is in the ledger).
     pub async fn drain(self: &Arc<Self>, deadline: Duration) -> usize {
+        self.stopping.store(true, Ordering::Release);
+        let mut flying = usize::MAX;
+        let drained = async {
+            loop {
+                // Each call under way that ends may have made one more token.
+                let still = self.book.lock().flying();
+                if still < flying {
+                    flying = still;
+                    self.retire().await;
+                }
+                self.attempt_due();
+                // What an anchor left behind may wait for an operator: tried once, it does not hold up the stop.
+                let waits = |one: &Pending| one.anchor_token().is_none() || one.attempts == 0;
+                if flying == 0 && !self.pending.lock().values().any(waits) {
+                    return;
+                }
+                tokio::time::sleep(DRAIN_POLL).await;
+            }
+        };
+        let _ = tokio::time::timeout(deadline, drained).await;
+        self.pending.lock().len() + self.book.lock().flying()
+    }
+
+    /// Closes every handle and ends what policy says.
+    async fn retire(self: &Arc<Self>) {
         let now = self.now();
         let (revoke, all): (Vec<Serial>, Vec<Serial>) = {
             let mut book = self.book.lock();
@@ -535,17 +561,21 @@ impl Issuer {
         for serial in revoke {
             self.end_soon(serial, Ended::Revoked);
         }
-        self.attempt_due();
-        let _ = tokio::time::timeout(deadline, async {
-            // What an anchor left behind may wait for an operator: tried once, it does not hold up the stop.
-            let waits = |one: &Pending| one.anchor_token().is_none() || one.attempts == 0;
-            while self.pending.lock().values().any(waits) {
-                self.attempt_due();
-                tokio::time::sleep(DRAIN_POLL).await;
-            }
-        })
-        .await;
-        self.pending.lock().len()
+    }
+}
+
+/// An attempt under way. Dropped however it ends, a panic included: a lease must never be left without a next attempt.
+struct Running<'a> {
+    issuer: &'a Issuer,
+    serial: Serial,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if let Some(one) = self.issuer.pending.lock().get_mut(&self.serial) {
+            one.running = false;
+        }
+        self.issuer.wake.notify_one();
     }
 }
 

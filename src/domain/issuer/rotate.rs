@@ -44,6 +44,7 @@ impl Issuer {
                 _ => vec![book.scope(name, 0, None, Serial(0))?],
             }
         };
+        let started = tokio::time::Instant::now();
         let rotation = Rotation { at: now, uid };
         let former = self.book.lock().rotation(name);
         self.book.lock().rotated(name, rotation);
@@ -58,9 +59,21 @@ impl Issuer {
             }
         };
         if revoke {
-            for serial in replaced {
-                let _ = self.revoke(serial, Ended::Revoked).await;
-            }
+            // Ended for everybody here at once; upstream is waited for within the deadline, and beyond it asked for ever.
+            let revoking: Vec<_> = replaced
+                .into_iter()
+                .map(|serial| {
+                    let issuer = self.clone();
+                    self.runtime.spawn(async move { issuer.revoke(serial, Ended::Revoked).await })
+                })
+                .collect();
+            let left = deadline.saturating_sub(started.elapsed());
+            let all = async {
+                for one in revoking {
+                    let _ = one.await;
+                }
+            };
+            let _ = tokio::time::timeout(left, all).await;
         }
         // Only what happened is noted. Without the note a restart forgets the interval, no more.
         if let Err(error) = self.ledger.write(vec![Entry::Rotation(name.clone(), rotation)]).await {
