@@ -288,6 +288,65 @@ async fn a_former_token_that_is_written_to_config_again_is_spared() {
 }
 
 #[tokio::test]
+async fn a_token_of_ours_that_config_replaces_deletes_itself_if_the_new_anchor_does_not_see_it() {
+    let m = machine().await;
+    m.write("rotate/config", "\n").await.unwrap();
+    m.api.set_anchor_dead(false);
+    // Upstream hides it from the new anchor.
+    m.api.script("revoke", [Fault::Before(ApiErrorKind::NotVisible)]);
+    m.configure().await;
+    m.settle().await;
+    assert_eq!(m.api.live_anchors(), [ANCHOR]);
+    assert!(m.cat("status").await.unwrap().contains("pending = 0"));
+}
+
+#[tokio::test]
+async fn an_anchor_stays_where_it_is_while_a_lost_token_is_searched_with_it() {
+    let m = machine().await;
+    m.api.script("create", [Fault::Before(ApiErrorKind::Timeout)]);
+    m.api.script("create", [Fault::After(ApiErrorKind::Timeout)]);
+    m.api.script("list", vec![Fault::Before(ApiErrorKind::Remote); 2]);
+    assert_eq!(m.write("rotate/config", "\n").await, Err(Errno(libc::ETIMEDOUT)));
+    assert_eq!(m.write("rotate/config", "\n").await, Err(Errno(libc::ETIMEDOUT)));
+    let moved = format!("token = \"{ANCHOR}\"\naddress = \"https://tfe.example\"\n");
+    assert_eq!(m.write("config", &moved).await, Err(Errno(libc::EINVAL)));
+    assert!(m.last_error().await.contains("still needed to search"), "{}", m.last_error().await);
+    for _ in 0..30 {
+        m.pass(seconds(10)).await;
+    }
+    assert_eq!(m.api.live_anchors(), [ANCHOR]);
+    m.write("config", &moved).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_life_that_the_organization_rejects_keeps_the_old_anchor() {
+    let m = machine().await;
+    m.api.script("create", [Fault::Rejected]);
+    assert_eq!(m.write("rotate/config", "\n").await, Err(Errno(libc::EREMOTEIO)));
+    m.settle().await;
+    assert_eq!(m.api.live_anchors(), [ANCHOR]);
+}
+
+#[test]
+fn a_stop_waits_for_the_answer_about_an_organization() {
+    let world = World::of_organization();
+    world.prepare();
+    live(async {
+        let m = world.boot().await;
+        world.api.script("create", [Fault::Slow(seconds(3))]);
+        let issuer = m.issuer.clone();
+        let rotation = tokio::spawn(async move { issuer.rotate_anchor(&Default::default(), seconds(30)).await });
+        m.settle().await;
+        m.issuer.drain(seconds(10)).await;
+        assert_ne!(in_force(&m), ANCHOR, "the stop waited");
+        rotation.await.unwrap().unwrap();
+        assert!(m.issuer.rotate_anchor(&Default::default(), seconds(30)).await.is_err(), "it stops");
+    });
+    world.aftermath("stopped in a rotation");
+    assert_eq!(world.api.live_anchors().len(), 1);
+}
+
+#[tokio::test]
 async fn two_anchors_with_one_token_are_not_rotated() {
     let m = machine().await;
     m.write("config", &format!("token = \"(set)\"\n[anchors.ci]\ntoken = \"{ANCHOR}\"\n")).await.unwrap();

@@ -177,6 +177,16 @@ mod tests {
     }
 
     #[test]
+    fn an_anchor_of_a_ledger_from_before_schedules_is_read() {
+        let new = Anchor { rotate_every: Some(ANCHOR_INTERVAL), ..anchor("ci", acme(), "x") };
+        let mut old = serde_json::to_value(&new).unwrap();
+        for key in ["rotate_every", "in_force_since", "ends_at"] {
+            old.as_object_mut().unwrap().remove(key).unwrap();
+        }
+        assert_eq!(serde_json::from_value::<Anchor>(old).unwrap(), anchor("ci", acme(), "x"));
+    }
+
+    #[test]
     fn another_anchor_with_the_same_token_or_slot_is_spared() {
         let (one, same, other) = (anchor("a", acme(), "x"), anchor("b", None, "x"), anchor("c", acme(), "y"));
         assert!(would_kill(&one, CredentialType::User, &same));

@@ -1,12 +1,15 @@
 //! From an opener to a token: claim what is there, or make it through the ports and publish it.
 //!
 //! The one order of DESIGN 8, in [`Issuer::make`]: intent durable, call, answer durable, published, waiters answered.
-//! `issuer/revoke.rs` is the way back, `issuer/rotate.rs` and `issuer/admin.rs` the operator's side.
+//! `issuer/revoke.rs` is the way back, `issuer/rotate.rs` and `issuer/admin.rs` the operator's side, `issuer/config.rs` and
+//! `issuer/anchor.rs` that of anchors.
 
 mod admin;
 mod anchor;
 mod anchor_schedule;
 mod anchor_tokens;
+mod config;
+mod queue;
 mod request;
 mod revoke;
 mod rotate;
@@ -35,7 +38,7 @@ use super::token::Issued;
 
 use request::{LIFETIME_TOLERANCE, check_lifetime, describe, upstream_end};
 
-pub use revoke::Pending;
+pub use queue::Pending;
 
 /// Descriptions tried before giving up; each has a new random id, so a second clash is already a miracle.
 const DESCRIPTION_TRIES: usize = 4;
@@ -75,7 +78,7 @@ pub struct Issuer {
     settings: IssuerSettings,
     runtime: tokio::runtime::Handle,
     /// Revocations under way. Taken for moments, never together with `book`.
-    pending: Mutex<revoke::Queue>,
+    pending: Mutex<queue::Queue>,
     /// Leases whose lingering end the ledger does not have yet. Taken for moments, never together with `book`.
     unnoted: Mutex<Unnoted>,
     /// Serializes commits of roles and anchors, so that check and commit are one. Never held over an upstream call.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::revoke::Doomed;
+use super::queue::Doomed;
 use super::{Issuer, check_lifetime, later, stopping, upstream_end};
 use crate::domain::anchor::{Access, Anchor};
 use crate::domain::anchor_rotation::{ANCHOR_INTERVAL, AnchorToken, rotatable, would_kill};

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 
 use super::Issuer;
-use super::revoke::backoff;
+use super::queue::backoff;
 use crate::domain::anchor_rotation::next_rotation;
 use crate::domain::book::Origin;
 use crate::domain::event::Event;
@@ -37,6 +38,9 @@ impl Issuer {
 
     /// Starts the rotations of anchors that are due; returns when the next one is.
     pub(in crate::domain) fn rotate_anchors_due(self: &Arc<Self>, now: Timestamp) -> Option<Timestamp> {
+        if self.stopping.load(Ordering::Acquire) {
+            return None;
+        }
         let planned: HashMap<AnchorName, Timestamp> = {
             let book = self.book.lock();
             let ours = book.anchors().filter(|(_, entry)| entry.origin == Origin::Mount);

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Issuer;
-use super::revoke::{Doomed, Lost, Outcome, Pending, SETTLED, not_yet, unremoved, unwritten};
+use super::queue::{Doomed, Lost, Outcome, Pending, not_yet, unremoved, unwritten};
+use super::revoke::SETTLED;
 use crate::domain::anchor::{Access, Address, Anchor};
 use crate::domain::anchor_rotation::AnchorToken;
 use crate::domain::book::Origin;

@@ -1,6 +1,5 @@
 //! The way back: end for the readers, `revoking` durable, DELETE, proven gone, removed. For ever, if need be.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,21 +7,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Issuer;
+use super::queue::{BACKOFF_LEAST, Doomed, Lost, Outcome, Pending, backoff, not_yet, unremoved, unwritten};
 use crate::domain::anchor::{Access, Address};
-use crate::domain::anchor_rotation::AnchorToken;
 use crate::domain::book::Ending;
 use crate::domain::error::{Ended, Error};
 use crate::domain::event::Event;
 use crate::domain::lease::{LeaseRecord, Phase, Scope, Serial, later};
 use crate::domain::owner::Owner;
-use crate::domain::ports::{ApiError, ApiErrorKind, StoreError};
+use crate::domain::ports::{ApiErrorKind, StoreError};
 use crate::domain::token::Token;
-
-/// First wait after a failed attempt; doubled each time up to [`BACKOFF_MOST`].
-const BACKOFF_LEAST: Duration = Duration::from_secs(1);
-
-/// See [`BACKOFF_LEAST`].
-const BACKOFF_MOST: Duration = Duration::from_secs(300);
 
 /// Attempts under way at once; the rate limit spaces them further.
 const PARALLEL: usize = 8;
@@ -36,74 +29,6 @@ const DRAIN_POLL: Duration = Duration::from_millis(10);
 
 /// After upstream's own end of a token plus this, it is gone whatever the answers say.
 const END_SKEW: Duration = Duration::from_secs(600);
-
-/// One revocation that is not proven yet.
-#[derive(Debug, Clone)]
-pub struct Pending {
-    /// Failed attempts.
-    pub attempts: u32,
-    /// Next attempt.
-    pub next: Timestamp,
-    /// When it was asked for.
-    pub since: Timestamp,
-    /// Why the last attempt failed, as a sentence.
-    pub reason: Option<String>,
-    running: bool,
-    doomed: Doomed,
-}
-
-/// What is to be deleted upstream.
-#[derive(Debug, Clone)]
-pub(super) enum Doomed {
-    /// The token of a lease.
-    Lease(Box<LeaseRecord>),
-    /// The token of a rotated anchor.
-    Anchor(Box<AnchorToken>),
-}
-
-impl Doomed {
-    fn serial(&self) -> Serial {
-        match self {
-            Self::Lease(record) => record.serial,
-            Self::Anchor(token) => token.serial,
-        }
-    }
-}
-
-impl Pending {
-    /// What is decided about the token of an anchor.
-    pub(super) fn redirect(&mut self, token: AnchorToken) {
-        self.doomed = Doomed::Anchor(Box::new(token));
-    }
-
-    /// The token of an anchor, if it is one.
-    pub(super) fn anchor_token(&self) -> Option<&AnchorToken> {
-        match &self.doomed {
-            Doomed::Lease(_) => None,
-            Doomed::Anchor(token) => Some(token),
-        }
-    }
-}
-
-pub(super) type Queue = HashMap<Serial, Pending>;
-
-/// A minted token whose answer was lost.
-pub(super) struct Lost<'a> {
-    /// Whose it is, if it was made.
-    pub(super) owner: &'a Owner,
-    /// A team's organization, where known.
-    pub(super) organization: Option<&'a str>,
-    /// Its unique description.
-    pub(super) description: &'a str,
-    /// When its call was given up.
-    pub(super) since: Timestamp,
-}
-
-/// What an attempt found.
-pub(super) enum Outcome {
-    Gone,
-    NotYet(String),
-}
 
 impl Issuer {
     /// Revocations that are not proven yet, oldest first.
@@ -522,7 +447,9 @@ impl Issuer {
                 self.attempt_due();
                 // What an anchor left behind may wait for an operator: tried once, it does not hold up the stop.
                 let waits = |one: &Pending| one.anchor_token().is_none() || one.attempts == 0;
-                if flying == 0 && !self.pending.lock().values().any(waits) {
+                let waiting = self.pending.lock().values().any(waits);
+                // A rotation of an anchor: the answer about an organization's only token must not be lost.
+                if flying == 0 && !waiting && self.anchors.try_lock().is_ok() {
                     return;
                 }
                 tokio::time::sleep(DRAIN_POLL).await;
@@ -577,23 +504,4 @@ impl Drop for Running<'_> {
         }
         self.issuer.wake.notify_one();
     }
-}
-
-pub(super) fn not_yet(error: ApiError, owner: &Owner) -> Outcome {
-    Outcome::NotYet(Error::upstream(error, Some(owner)).to_string())
-}
-
-pub(super) fn unwritten(error: &StoreError) -> Outcome {
-    Outcome::NotYet(format!("the ledger cannot be written: {error}"))
-}
-
-pub(super) fn unremoved(error: &StoreError) -> Outcome {
-    Outcome::NotYet(format!("it is gone, but the ledger cannot be written: {error}"))
-}
-
-/// Doubling, capped, with up to a quarter of jitter so that a fleet does not knock in step.
-pub(super) fn backoff(attempts: u32, now: Timestamp) -> Duration {
-    let base = BACKOFF_LEAST.saturating_mul(1 << attempts.saturating_sub(1).min(16)).min(BACKOFF_MOST);
-    let spread = u32::try_from(now.subsec_nanosecond()).unwrap_or_default() % 1000;
-    base + base / 4 * spread / 1000
 }
