@@ -223,8 +223,12 @@ impl Parts {
         };
         let api = Arc::new(TfcClient::new(tfc).map_err(|e| Failure::new(ExitCode::Settings, e.to_string()))?);
         let relay = Arc::new(Relay::default());
-        let issuer_settings =
-            IssuerSettings { host: host_name(), delete_grace: settings.delete_grace, ephemeral: plan.ephemeral };
+        let issuer_settings = IssuerSettings {
+            host: host_name(),
+            delete_grace: settings.delete_grace,
+            ephemeral: plan.ephemeral,
+            allow_organization_anchor_rotation: settings.allow_organization_anchor_rotation,
+        };
         let runtime = tokio::runtime::Handle::current();
         let issuer = Issuer::new(book, ledger, api.clone(), clock, relay.clone(), issuer_settings, runtime);
         let vfs_settings = VfsSettings {

@@ -72,6 +72,8 @@ pub struct Settings {
     pub allow_other: bool,
     /// FUSE threads.
     pub threads: usize,
+    /// Anchors of organizations may be rotated, although a lost answer locks the daemon out.
+    pub allow_organization_anchor_rotation: bool,
     /// Anchors of this file.
     pub anchors: Vec<(AnchorName, Access)>,
     /// Roles of this file.
@@ -99,6 +101,7 @@ impl Default for Settings {
             mode: 0o400,
             allow_other: false,
             threads: 2,
+            allow_organization_anchor_rotation: false,
             anchors: Vec::new(),
             roles: Vec::new(),
         }

@@ -142,12 +142,7 @@ fn what_is_still_being_written_is_not_judged() {
 
 fn stored(address: Address) -> Anchor {
     let token = Token::parse("old.token").unwrap();
-    Anchor {
-        name: "default".parse().unwrap(),
-        access: AnchorAccess { address, token, owner: None },
-        token_id: None,
-        rotated_at: None,
-    }
+    Anchor::new("default".parse().unwrap(), AnchorAccess { address, token, owner: None }, None)
 }
 
 fn merged(text: &str, stored: &Anchor) -> Result<AnchorAccess, DocumentError> {

@@ -291,7 +291,7 @@ fn merged(text: &str, stored: Option<&Anchor>) -> Result<Access, DocumentError> 
 fn stored(address: &str) -> Anchor {
     let address = Address::parse(address, "/api/v2/", true).unwrap();
     let access = Access { address, token: Token::parse("old.token").unwrap(), owner: None };
-    Anchor { name: "default".parse().unwrap(), access, token_id: Some(TokenId("at-1".into())), rotated_at: None }
+    Anchor::new("default".parse().unwrap(), access, Some(TokenId("at-1".into())))
 }
 
 fn config_refused(text: impl AsRef<[u8]>, words: &[&str]) {
@@ -320,6 +320,22 @@ fn config_keys_and_types() {
         has_words(&error, &["the document is empty: write at least token"]);
         assert_eq!(check_config_prefix(empty.as_bytes()), Ok(()));
     }
+}
+
+#[test]
+fn anchors_on_a_schedule() {
+    let every = |text: &str| config(text).anchors[0].rotate_every.map(|time| time.as_secs());
+    assert_eq!(every("token = \"abc\"\nrotate_every = \"30d\"\n"), Some(30 * 86_400));
+    assert_eq!(every("[anchors.ci]\ntoken = \"abc\"\nrotate_every = 600\n"), Some(600));
+    assert_eq!(every("token = \"abc\"\nrotate_every = 0\n"), None, "zero is off");
+    config_refused("rotate_every = \"9m\"\n", &["line 1: rotate_every must be between 10m and 300d"]);
+    config_refused("rotate_every = \"1y\"\n", &["rotate_every is not a time"]);
+    config_refused("[anchors.ci]\nrotate_evry = 600\n", &["did you mean \"rotate_every\"?"]);
+    let mut anchor = stored("https://tfe.example");
+    anchor.rotate_every = Some(std::time::Duration::from_secs(86_400));
+    let text = tfcfs::domain::document::render_config(&[&anchor]);
+    assert!(text.contains("rotate_every = \"1d\""), "{text}");
+    assert_eq!(every(&text), Some(86_400), "read back, it can be written back");
 }
 
 #[test]

@@ -74,6 +74,7 @@ fn a_full_file() {
         mode = "0440"
         allow_other = true
         threads = 4
+        allow_organization_anchor_rotation = true
 
         [anchors.default]
         token_file = "token"
@@ -102,6 +103,7 @@ fn a_full_file() {
     assert_eq!(times.map(|time| time.as_secs()), [1800, 172_800, 5, 20]);
     assert_eq!((settings.deadline, settings.delete_grace), (Duration::from_secs(1), Duration::from_secs(15)));
     assert_eq!((settings.rate, settings.threads, settings.mode), (10, 4, 0o440));
+    assert!(settings.allow_organization_anchor_rotation);
     assert_eq!((settings.uid, settings.gid, settings.allow_other), (Some(0), Some(0), true));
     assert_eq!(settings.proxy.map(|proxy| proxy.0).as_deref(), Some("http://proxy.example:3128"));
     assert_eq!(settings.no_proxy.as_deref(), Some("localhost,.example"));
@@ -177,6 +179,7 @@ fn anchors() {
     refused(&with("address = \"tfe.example\""), &["[anchors.default]: address is not a URL"]);
     refused(&with("address = \"http://tfe.example\""), &["[anchors.default]: http://", "insecure = true"]);
     refused(&with("base_path = \"x\""), &["[anchors.default]: base_path must begin"]);
+    refused(&with("rotate_every = \"1d\""), &["rotate_every in [anchors.default] is not possible", "token_file"]);
     let settings = load(&directory(), &with("address = \"http://tfe.example\"\ninsecure = true")).unwrap();
     assert!(settings.anchors[0].1.address.insecure());
 }

@@ -112,5 +112,5 @@ impl Parts {
 }
 
 fn unverified(name: &AnchorName, access: &Access) -> Anchor {
-    Anchor { name: name.clone(), access: access.clone(), token_id: None, rotated_at: None }
+    Anchor::new(name.clone(), access.clone(), None)
 }

@@ -30,12 +30,13 @@ const KEYS: &[&str] = &[
     "mode",
     "allow_other",
     "threads",
+    "allow_organization_anchor_rotation",
     // Taken out before the others.
     "anchors",
     "roles",
 ];
 
-const ANCHOR_KEYS: &[&str] = &["address", "base_path", "insecure", "token_file", "token"];
+const ANCHOR_KEYS: &[&str] = &["address", "base_path", "insecure", "token_file", "token", "rotate_every"];
 
 /// No request ever blocks without a deadline, and no caller waits longer than that.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
@@ -89,6 +90,9 @@ fn parse(bytes: &[u8], base: &Path) -> Result<Settings> {
         mode: parse_mode(&mut fields)?.unwrap_or(standard.mode),
         allow_other: fields.flag("allow_other")?.unwrap_or(standard.allow_other),
         threads: fields.number("threads", 1, 64)?.map_or(standard.threads, |threads| threads as usize),
+        allow_organization_anchor_rotation: fields
+            .flag("allow_organization_anchor_rotation")?
+            .unwrap_or(standard.allow_organization_anchor_rotation),
         anchors,
         roles,
     };
@@ -130,6 +134,12 @@ fn anchor(table: Table, place: &str, base: &Path) -> Result<Access> {
         return Err(fields.wrong(
             "token",
             "has no place in a file that others may read: put it into a file of its own, mode 0600, and name that as token_file",
+        ));
+    }
+    if fields.has("rotate_every") {
+        return Err(fields.wrong(
+            "rotate_every",
+            "is not possible: the token comes from token_file, which tfcfs cannot write; put a new token into that file, or write the anchor to the mount's config",
         ));
     }
     let text = |fields: &mut Fields, key: &str, standard: &str| {

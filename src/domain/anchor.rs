@@ -1,6 +1,7 @@
 //! An anchor: the upstream and the token with which we call it.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
@@ -166,8 +167,35 @@ pub struct Anchor {
     pub access: Access,
     /// The id of the anchor token itself, where upstream tells (reference 3.2).
     pub token_id: Option<super::token::TokenId>,
-    /// Last rotation by us.
+    /// Last rotation by us. `Some` also means that nobody but us ever saw the token.
     pub rotated_at: Option<jiff::Timestamp>,
+    /// Distance of scheduled rotations; `None` = only on command.
+    #[serde(default)]
+    pub rotate_every: Option<Duration>,
+    /// When a token was first written to `config` as this anchor's.
+    #[serde(default)]
+    pub in_force_since: Option<jiff::Timestamp>,
+    /// Upstream's end of a token that a rotation made.
+    #[serde(default)]
+    pub ends_at: Option<jiff::Timestamp>,
+}
+
+impl Anchor {
+    /// An anchor that was never rotated and has no schedule.
+    pub fn new(name: AnchorName, access: Access, token_id: Option<super::token::TokenId>) -> Self {
+        Self { name, access, token_id, rotated_at: None, rotate_every: None, in_force_since: None, ends_at: None }
+    }
+}
+
+/// An anchor as an operator wants it in `config`, before upstream was asked about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedAnchor {
+    /// Its name.
+    pub name: AnchorName,
+    /// Where and with what.
+    pub access: Access,
+    /// Distance of scheduled rotations.
+    pub rotate_every: Option<Duration>,
 }
 
 /// Whose token an anchor is, as `account/details` tells.

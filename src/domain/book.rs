@@ -14,6 +14,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 
 use super::anchor::Anchor;
+use super::anchor_rotation::AnchorToken;
 use super::error::Error;
 use super::lease::{Lease, LeaseId, Scope, Serial};
 use super::ledger::{Contents, Rotation, SERIAL_STEP};
@@ -89,6 +90,8 @@ pub struct Book {
     cooling: HashMap<Scope, (Timestamp, u32)>,
     graves: Vec<Grave>,
     rotations: HashMap<RoleName, Rotation>,
+    /// What a start found of unfinished rotations of anchors, until the queue of revocations takes it.
+    anchor_tokens: Vec<AnchorToken>,
     /// Ids of teams that were looked up before, by [`super::ledger::team_key`].
     teams: HashMap<String, String>,
     /// Roles of the configuration file that wait for upstream: what they had issued waits for them.
@@ -122,6 +125,7 @@ impl Book {
             cooling: HashMap::new(),
             graves: Vec::new(),
             rotations: contents.rotations,
+            anchor_tokens: contents.anchor_tokens,
             teams: contents.teams,
             awaited: HashSet::new(),
             next_serial: contents.next_serial,
@@ -178,6 +182,11 @@ impl Book {
     /// Serials up to `limit` are reserved.
     pub fn serials_reserved(&mut self, limit: Serial) {
         self.serial_limit = self.serial_limit.max(limit.0);
+    }
+
+    /// Tokens of rotated anchors that a start found in the ledger; the second call returns none.
+    pub fn take_anchor_tokens(&mut self) -> Vec<AnchorToken> {
+        std::mem::take(&mut self.anchor_tokens)
     }
 
     /// The daemon's limits.

@@ -42,6 +42,19 @@ pub enum Error {
     /// No answer within the deadline; the work goes on and helps the next open.
     #[error("no answer within {0:?}; what was asked for goes on, so try again in a moment")]
     Deadline(Duration),
+    /// The answer to the regeneration of an organization's token was lost, and that token is our anchor.
+    #[error(
+        "the answer to regenerating the token of {owner} was lost, so anchor \"{anchor}\" may be dead: look at status, and if upstream refuses it, write a new token to config [{}]",
+        .error.detail
+    )]
+    AnchorMayBeDead {
+        /// The anchor.
+        anchor: AnchorName,
+        /// Whose token it is.
+        owner: Owner,
+        /// What the call met.
+        error: ApiError,
+    },
     /// The caller asked not to wait, and a call would be needed.
     #[error("a call to upstream would be needed and O_NONBLOCK was given; open again without it")]
     WouldBlock,

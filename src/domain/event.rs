@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::error::Ended;
 use super::lease::{LeaseRecord, Serial};
-use super::name::RoleName;
+use super::name::{AnchorName, RoleName};
 
 /// Something that has taken effect. Sent after the book is updated, with no lock held.
 #[derive(Debug, Clone)]
@@ -56,6 +56,13 @@ pub enum Event {
     },
     /// The anchors were changed.
     ConfigWritten,
+    /// The rotation of an anchor, or what it left behind, wants attention; it goes on by itself where it can.
+    AnchorTrouble {
+        /// The anchor.
+        anchor: AnchorName,
+        /// What is wrong and what to do, as a sentence without anything secret.
+        reason: String,
+    },
 }
 
 impl Event {
@@ -72,6 +79,7 @@ impl Event {
             Self::RoleWritten { existed: true, .. } => "role_changed",
             Self::RoleRemoved { .. } => "role_removed",
             Self::ConfigWritten => "config_written",
+            Self::AnchorTrouble { .. } => "anchor_trouble",
         }
     }
 

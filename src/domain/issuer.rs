@@ -1,10 +1,16 @@
 //! From an opener to a token: claim what is there, or make it through the ports and publish it.
 //!
 //! The one order of DESIGN 8, in [`Issuer::make`]: intent durable, call, answer durable, published, waiters answered.
-//! `issuer/revoke.rs` is the way back, `issuer/rotate.rs` and `issuer/admin.rs` the operator's side.
+//! `issuer/revoke.rs` is the way back, `issuer/rotate.rs` and `issuer/admin.rs` the operator's side, `issuer/config.rs` and
+//! `issuer/anchor.rs` that of anchors.
 
 mod admin;
 mod anchor;
+mod anchor_schedule;
+mod anchor_tokens;
+mod config;
+mod queue;
+mod request;
 mod revoke;
 mod rotate;
 
@@ -19,24 +25,23 @@ use rustc_hash::FxHashSet;
 use tokio::sync::{Notify, watch};
 
 use super::anchor::Anchor;
-use super::book::{Book, Claim, Landing, Origin, Published};
+use super::book::{Book, Claim, Landing, Published};
 use super::error::{Ended, Error};
 use super::event::{Event, Observer};
 use super::lease::{AfterClose, Lease, LeaseRecord, Opener, Scope, Serial, later};
 use super::ledger::{Entry, Ledger};
 use super::name::RoleName;
 use super::owner::{CredentialType, Owner};
-use super::ports::{ApiError, ApiErrorKind, Clock, CreateToken, Effect, StoreError, TokenApi};
+use super::ports::{ApiErrorKind, Clock, CreateToken, Effect, StoreError, TokenApi};
 use super::role::UPSTREAM_MARGIN;
 use super::token::Issued;
 
-pub use revoke::Pending;
+use request::{LIFETIME_TOLERANCE, check_lifetime, describe, upstream_end};
+
+pub use queue::Pending;
 
 /// Descriptions tried before giving up; each has a new random id, so a second clash is already a miracle.
 const DESCRIPTION_TRIES: usize = 4;
-
-/// How far upstream's `expired-at` may be from what we asked: it stores milliseconds, we send seconds.
-const LIFETIME_TOLERANCE: Duration = Duration::from_secs(2);
 
 /// Ends of lingering leases reach the ledger at most this late; a crash forgets no more than that.
 const LINGER_NOTE: Duration = Duration::from_secs(5);
@@ -50,6 +55,8 @@ pub struct IssuerSettings {
     pub delete_grace: Duration,
     /// Nothing survives this process: a stop revokes everything.
     pub ephemeral: bool,
+    /// Anchors of organizations may be rotated, although a lost answer locks us out.
+    pub allow_organization_anchor_rotation: bool,
 }
 
 /// Leases whose lingering end is to be written, all in one commit.
@@ -71,13 +78,15 @@ pub struct Issuer {
     settings: IssuerSettings,
     runtime: tokio::runtime::Handle,
     /// Revocations under way. Taken for moments, never together with `book`.
-    pending: Mutex<revoke::Queue>,
+    pending: Mutex<queue::Queue>,
     /// Leases whose lingering end the ledger does not have yet. Taken for moments, never together with `book`.
     unnoted: Mutex<Unnoted>,
     /// Serializes commits of roles and anchors, so that check and commit are one. Never held over an upstream call.
     admin: tokio::sync::Mutex<()>,
     /// Serializes changes of anchors, upstream calls included. Taken before `admin`.
     anchors: tokio::sync::Mutex<()>,
+    /// Scheduled rotations of anchors that run or failed. Taken for moments, never together with `book`.
+    schedule: Mutex<anchor_schedule::Schedule>,
     /// One turn for each slot, held from the intent to the publication and while a slot is emptied.
     slots: Mutex<HashMap<Scope, Arc<tokio::sync::Mutex<()>>>>,
     /// The daemon stops: nothing is made any more.
@@ -110,6 +119,7 @@ impl Issuer {
             unnoted: Mutex::default(),
             admin: tokio::sync::Mutex::default(),
             anchors: tokio::sync::Mutex::default(),
+            schedule: Mutex::default(),
             slots: Mutex::default(),
             stopping: AtomicBool::new(false),
             wake: Notify::new(),
@@ -372,10 +382,11 @@ impl Issuer {
         request: &CreateToken,
     ) -> Result<(), Error> {
         let asked = request.expires_at;
-        if let Some(detail) = unacceptable(&issued, asked) {
+        if let Err(error) = check_lifetime(&issued, asked) {
+            // Revoked, not handed out.
             let owner = intent.owner.clone();
             self.discard_issued(intent, issued);
-            return Err(Error::upstream(ApiError::new(ApiErrorKind::Lifetime, detail), Some(&owner)));
+            return Err(Error::upstream(error, Some(&owner)));
         }
         if let Some(end) = issued.expires_at
             && later(end, LIFETIME_TOLERANCE) < asked
@@ -435,18 +446,8 @@ impl Issuer {
         if !record.credential_type.is_slot() {
             return Ok(());
         }
-        let anchors: Vec<(Anchor, Origin)> = {
-            let book = self.book.lock();
-            let here = book.anchors().filter(|(_, entry)| entry.anchor.access.address == record.address);
-            here.map(|(_, entry)| (entry.anchor.clone(), entry.origin)).collect()
-        };
         // Every anchor there counts, not only the one that mints.
-        for (mut anchor, origin) in anchors {
-            if anchor.access.owner.is_none() {
-                // The settings file names a token, upstream knows whose it is; until it was asked nothing is regenerated.
-                anchor = self.verify_anchor(anchor.name.clone(), anchor.access.clone()).await?;
-                self.book.lock().put_anchor(anchor.clone(), origin);
-            }
+        for anchor in self.told_anchors(&record.address).await? {
             self.spare_one(record, &anchor).await?;
         }
         Ok(())
@@ -595,32 +596,4 @@ impl Drop for Waiter<'_> {
 
 fn stopping() -> Error {
     Error::NotSupported("the daemon is stopping".into())
-}
-
-/// Why a token that upstream made is revoked instead of handed out.
-fn unacceptable(issued: &Issued, asked: Timestamp) -> Option<String> {
-    if issued.is_ttl_rejected {
-        return Some("it lives longer than the organization allows; lower max_ttl of the role".into());
-    }
-    match issued.expires_at {
-        Some(end) if end <= later(asked, LIFETIME_TOLERANCE) => None,
-        end => {
-            let got = end.map_or_else(|| "none".to_owned(), |end| end.to_string());
-            Some(format!("asked for {asked}, got {got}; servers before TFE v202305-1 cannot end tokens"))
-        }
-    }
-}
-
-/// `expired-at` for a lease's end: a little later, whole seconds.
-fn upstream_end(ends_at: Timestamp) -> Timestamp {
-    let end = later(ends_at, UPSTREAM_MARGIN);
-    Timestamp::from_second(end.as_second()).unwrap_or(end)
-}
-
-/// The upstream description: what the operator wants to read, then our mark, host, role and the random lease id, by
-/// which a token whose answer was lost is found. Under 255 bytes.
-fn describe(host: &str, record: &LeaseRecord) -> String {
-    let cut = |text: &str, most: usize| -> String { text.chars().take(most).collect() };
-    let (text, host, role) = (cut(&record.description, 100), cut(host, 40), cut(record.role.as_str(), 60));
-    format!("{text} [tfcfs {host} {role} {}]", record.id)
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
 use super::anchor::{Address, Anchor};
+use super::anchor_rotation::AnchorToken;
 use super::lease::{LeaseId, LeaseRecord, Phase, Serial};
 use super::name::{AnchorName, RoleName};
 use super::ports::{Change, Expect, Store, StoreError, Version};
@@ -60,6 +61,8 @@ pub struct Contents {
     pub anchors: Vec<Anchor>,
     /// Every lease that is not proven gone.
     pub leases: Vec<LeaseRecord>,
+    /// Every token of a rotated anchor that is not proven gone.
+    pub anchor_tokens: Vec<AnchorToken>,
     /// When lingering leases were last closed: their ends.
     pub lingers: HashMap<LeaseId, Timestamp>,
     /// Numbers of names, deleted ones included.
@@ -83,6 +86,10 @@ pub enum Entry {
     Anchor(Anchor),
     /// Remove an anchor.
     NoAnchor(AnchorName),
+    /// Write what is left to do for the rotation of an anchor.
+    AnchorToken(Box<AnchorToken>),
+    /// Nothing is left to do for it.
+    NoAnchorToken(LeaseId),
     /// Number a name.
     Number(RoleName, u32),
     /// Note a rotation.
@@ -120,6 +127,7 @@ impl Ledger {
             match kind {
                 "role" => contents.roles.push((parse_name(&record.key, name)?, decode(&record.key, value)?)),
                 "anchor" => contents.anchors.push(decode(&record.key, value)?),
+                "anchor-token" => contents.anchor_tokens.push(decode(&record.key, value)?),
                 "lease" => {
                     let lease: LeaseRecord = decode(&record.key, value)?;
                     self.versions.lock().insert(lease.id.clone(), record.version);
@@ -212,6 +220,8 @@ impl Ledger {
                     Entry::NoRole(name) => (format!("role/{name}"), None),
                     Entry::Anchor(anchor) => (format!("anchor/{}", anchor.name), Some(encode(&anchor))),
                     Entry::NoAnchor(name) => (format!("anchor/{name}"), None),
+                    Entry::AnchorToken(token) => (format!("anchor-token/{}", token.id), Some(encode(&token))),
+                    Entry::NoAnchorToken(id) => (format!("anchor-token/{id}"), None),
                     Entry::Number(name, number) => (format!("number/{name}"), Some(encode(&number))),
                     Entry::Rotation(name, rotation) => (format!("rotation/{name}"), Some(encode(&rotation))),
                     Entry::Team(key, id) => (format!("team/{key}"), Some(encode(&id))),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::anchor::{Access, Identity};
 use super::owner::{CredentialType, Owner};
-use super::token::{Issued, Listed, Token, TokenId};
+use super::token::{Issued, Listed, TokenId};
 
 /// Upstream: makes, lists and deletes tokens. Every method has a deadline of its own and keeps the rate limit of the
 /// access's owner; a retry happens inside only where a repeat cannot make a second token (reference 1.8).
@@ -225,9 +225,4 @@ pub trait Clock: Send + Sync {
 
     /// Returns once the wall clock has reached `end`, also if it was stepped or the machine slept meanwhile.
     async fn sleep_until(&self, end: Timestamp);
-}
-
-/// A token as a caller outside the domain proves it dead: used when a 404 alone proves nothing (DESIGN 8.3).
-pub fn proof_access(access: &Access, token: &Token) -> Access {
-    Access { address: access.address.clone(), token: token.clone(), owner: None }
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::ino::{Fixed, Ino, Node};
 use super::opens::Open;
 use super::{Caller, Errno, Opened, Reply, Result, Vfs, metrics};
+use crate::domain::anchor::Anchor;
 use crate::domain::document;
 use crate::domain::lease::{Lease, later};
 use crate::domain::role::DEFAULT_MIN_ROTATION_INTERVAL;
@@ -204,14 +205,21 @@ impl Vfs {
     }
 
     fn anchor_rotations(&self) -> String {
-        let book = self.issuer.book();
+        let anchors: Vec<Anchor> = self.issuer.book().anchors().map(|(_, entry)| entry.anchor.clone()).collect();
         let mut text =
             String::from("# write the name of an anchor here to rotate it; an empty line rotates \"default\"\n");
-        for (name, entry) in book.anchors() {
-            let id = entry.anchor.token_id.as_ref().map_or("(not told by upstream)", |id| id.0.as_str());
-            text.push_str(&format!("[anchors.{name}]\ntoken_id = \"{id}\"\n"));
-            if let Some(at) = entry.anchor.rotated_at {
-                text.push_str(&format!("last_rotation = {}\n", stamp(at)));
+        for anchor in anchors {
+            let id = anchor.token_id.as_ref().map_or("(not told by upstream)", |id| id.0.as_str());
+            text.push_str(&format!("[anchors.{}]\ntoken_id = \"{id}\"\n", anchor.name));
+            let (next, failure) = self.issuer.anchor_schedule(&anchor.name);
+            let times = [("last_rotation", anchor.rotated_at), ("token_ends", anchor.ends_at), ("next_rotation", next)];
+            for (key, at) in times {
+                if let Some(at) = at {
+                    text.push_str(&format!("{key} = {}\n", stamp(at)));
+                }
+            }
+            if let Some(failure) = failure {
+                text.push_str(&format!("last_failure = {}\n", toml::Value::from(failure)));
             }
         }
         text

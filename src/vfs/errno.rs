@@ -66,6 +66,7 @@ pub fn errno(error: &Error) -> Errno {
                 libc::EREMOTEIO
             }
         },
+        Error::AnchorMayBeDead { .. } => libc::EKEYREJECTED,
         Error::Deadline(_) => libc::ETIMEDOUT,
         Error::WouldBlock => libc::EAGAIN,
         Error::NotAllowed(_) => libc::EACCES,

@@ -7,6 +7,7 @@ use super::control::stamp;
 use super::doors::Lengths;
 use super::ino::{Door, Fixed, Node};
 use super::{Change, Vfs};
+use crate::domain::error::Error;
 use crate::domain::event::Event;
 use crate::domain::lease::{LeaseRecord, Serial};
 use crate::domain::name::RoleName;
@@ -35,6 +36,10 @@ impl Vfs {
             Event::ConfigWritten => {
                 self.unsettle(Node::Fixed(Fixed::Config));
                 self.sizes_changed();
+            }
+            Event::AnchorTrouble { anchor, reason } => {
+                let sentence = format!("anchor \"{anchor}\": {reason}");
+                self.note_error("rotate/config", &Error::NotSupported(sentence));
             }
             Event::Gone { .. } | Event::RevocationDelayed { .. } => {}
         }
@@ -176,6 +181,10 @@ fn line(at: Timestamp, event: &Event) -> String {
     }
     match event {
         Event::RevocationDelayed { reason, .. } => object["reason"] = json!(reason),
+        Event::AnchorTrouble { anchor, reason } => {
+            object["anchor"] = json!(anchor.as_str());
+            object["reason"] = json!(reason);
+        }
         Event::Rotated { uid: Some(uid), .. } => object["uid"] = json!(uid),
         _ => {}
     }

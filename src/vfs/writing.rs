@@ -13,6 +13,7 @@ use super::opens::{Draft, Open, Target};
 use super::ports::{Callers, Exit};
 use super::tree::Entry;
 use super::{Caller, Errno, Opened, Reply, Result, Vfs};
+use crate::domain::anchor::WantedAnchor;
 use crate::domain::book::Origin;
 use crate::domain::document;
 use crate::domain::error::Error;
@@ -423,8 +424,8 @@ impl Vfs {
                 let unchanged = from_file.is_some_and(|entry| {
                     entry.anchor.access.address == access.address && entry.anchor.access.token == access.token
                 });
-                if !unchanged {
-                    wanted.push((spec.name, access));
+                if !unchanged || spec.rotate_every.is_some() {
+                    wanted.push(WantedAnchor { name: spec.name, access, rotate_every: spec.rotate_every });
                 }
             }
             wanted

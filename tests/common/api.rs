@@ -29,6 +29,10 @@ pub enum Fault {
     Rejected,
     /// The answer's `expired-at`.
     Ends(Option<Timestamp>),
+    /// Nothing happens, and no call ever returns again: the process was killed before it.
+    Stop,
+    /// The same, killed after its effect.
+    StopAfter,
 }
 
 #[derive(Debug, Clone)]
@@ -52,9 +56,12 @@ struct State {
     token_length: usize,
     latency: Duration,
     anchor_dead: bool,
+    /// Whose token the first anchor is; `None` = the user alice.
+    anchor_owner: Option<Owner>,
     entered: usize,
-    /// This call of whatever kind fails, before or after its effect.
-    nth: Option<(usize, bool)>,
+    /// This call of whatever kind meets that.
+    nth: Option<(usize, Fault)>,
+    stopped: bool,
 }
 
 pub struct FakeApi {
@@ -77,7 +84,22 @@ impl FakeApi {
 
     /// The n-th call from the start fails, whichever it is: before or after its effect.
     pub fn fail_nth(&self, nth: usize, after: bool) {
-        self.state.lock().nth = Some((nth, after));
+        let fault = match after {
+            true => Fault::After(ApiErrorKind::Timeout),
+            false => Fault::Before(ApiErrorKind::Unreachable),
+        };
+        self.meet_nth(nth, fault);
+    }
+
+    /// The n-th call from the start meets this, whichever it is.
+    pub fn meet_nth(&self, nth: usize, fault: Fault) {
+        self.state.lock().nth = Some((nth, fault));
+    }
+
+    /// A new process: calls return again.
+    pub fn go_on(&self) {
+        let mut state = self.state.lock();
+        (state.nth, state.stopped) = (None, false);
     }
 
     /// How many calls there were from the start.
@@ -106,6 +128,22 @@ impl FakeApi {
 
     pub fn set_anchor_dead(&self, dead: bool) {
         self.state.lock().anchor_dead = dead;
+    }
+
+    pub fn set_anchor_owner(&self, owner: Owner) {
+        self.state.lock().anchor_owner = Some(owner);
+    }
+
+    fn anchor_owner(&self) -> Owner {
+        self.state.lock().anchor_owner.clone().unwrap_or(Owner::User { id: "user-alice".into() })
+    }
+
+    /// Living secrets of the anchor's owner, the first anchor among them. Only for owners that no role uses.
+    pub fn live_anchors(&self) -> Vec<String> {
+        let owner = self.anchor_owner();
+        let first = (!self.state.lock().anchor_dead).then(|| ANCHOR.to_owned());
+        let made = self.live().into_iter().filter(|made| made.owner == owner).map(|made| made.secret);
+        first.into_iter().chain(made).collect()
     }
 
     pub fn calls(&self) -> Vec<String> {
@@ -149,11 +187,10 @@ impl FakeApi {
             state.calls.push(format!("{call} {what}"));
             let script = state.faults.iter_mut().find(|(name, faults)| *name == call && !faults.is_empty());
             let fault = script.and_then(|(_, faults)| faults.pop_front());
-            let nth = state.nth.filter(|(nth, _)| *nth == state.entered).map(|(_, after)| match after {
-                true => Fault::After(ApiErrorKind::Timeout),
-                false => Fault::Before(ApiErrorKind::Unreachable),
-            });
-            let fault = nth.or(fault);
+            let entered = state.entered;
+            let nth = state.nth.clone().filter(|(nth, _)| *nth == entered).map(|(_, fault)| fault);
+            let fault = if state.stopped { Some(Fault::Stop) } else { nth.or(fault) };
+            state.stopped |= matches!(fault, Some(Fault::Stop | Fault::StopAfter));
             let latency = if call == "create" { state.latency } else { Duration::ZERO };
             (fault, latency)
         };
@@ -162,6 +199,7 @@ impl FakeApi {
         }
         match fault {
             Some(Fault::Before(kind)) => Err(ApiError::new(kind, "scripted")),
+            Some(Fault::Stop) => std::future::pending().await,
             Some(Fault::Slow(wait)) => {
                 tokio::time::sleep(wait).await;
                 Ok(None)
@@ -180,8 +218,9 @@ impl FakeApi {
     }
 }
 
-fn lost(fault: &Option<Fault>) -> Result<(), ApiError> {
+async fn lost(fault: &Option<Fault>) -> Result<(), ApiError> {
     match fault {
+        Some(Fault::StopAfter) => std::future::pending().await,
         Some(Fault::Late(_)) => Err(ApiError::new(ApiErrorKind::Timeout, "answer lost").with_unknown_effect()),
         Some(Fault::After(kind)) => Err(ApiError::new(*kind, "answer lost").with_unknown_effect()),
         _ => Ok(()),
@@ -191,10 +230,14 @@ fn lost(fault: &Option<Fault>) -> Result<(), ApiError> {
 #[async_trait]
 impl TokenApi for FakeApi {
     async fn whoami(&self, access: &Access) -> Result<Identity, ApiError> {
-        self.enter("whoami", "").await?;
+        lost(&self.enter("whoami", "").await?).await?;
         self.authorize(access)?;
-        let owner = Some(Owner::User { id: "user-alice".into() });
-        Ok(Identity { owner, username: "alice".into(), token_id: Some(TokenId("at-anchor".into())) })
+        let made = self.live().into_iter().find(|made| made.secret == access.token.expose());
+        let (owner, id) = match made {
+            Some(made) => (made.owner, made.id),
+            None => (self.anchor_owner(), TokenId("at-anchor".into())),
+        };
+        Ok(Identity { owner: Some(owner), username: "alice".into(), token_id: Some(id) })
     }
 
     async fn create(&self, access: &Access, request: &CreateToken) -> Result<Issued, ApiError> {
@@ -204,6 +247,9 @@ impl TokenApi for FakeApi {
             let mut state = self.state.lock();
             let number = state.made.len();
             if request.credential_type.is_slot() {
+                if state.anchor_owner.as_ref() == Some(&request.owner) {
+                    state.anchor_dead = true;
+                }
                 for made in &mut state.made {
                     if made.owner == request.owner && made.kind == request.credential_type {
                         made.alive = false;
@@ -238,7 +284,7 @@ impl TokenApi for FakeApi {
             let is_ttl_rejected = matches!(fault, Some(Fault::Rejected));
             Issued { id, token: Token::parse(&secret).unwrap(), expires_at: ends, is_ttl_rejected }
         };
-        lost(&fault)?;
+        lost(&fault).await?;
         Ok(issued)
     }
 
@@ -248,9 +294,13 @@ impl TokenApi for FakeApi {
         let found = {
             let mut state = self.state.lock();
             let made = state.made.iter_mut().find(|made| &made.id == id && made.alive);
-            made.map(|made| made.alive = false).is_some()
+            match made {
+                Some(made) => std::mem::replace(&mut made.alive, false),
+                None if id.0 == "at-anchor" => !std::mem::replace(&mut state.anchor_dead, true),
+                None => false,
+            }
         };
-        lost(&fault)?;
+        lost(&fault).await?;
         if found { Ok(()) } else { Err(ApiError::new(ApiErrorKind::NotVisible, "404")) }
     }
 
@@ -258,35 +308,35 @@ impl TokenApi for FakeApi {
         // A slow answer tells what was so when it was given.
         let found =
             self.live().iter().rfind(|made| &made.owner == owner && made.kind.is_slot()).map(|made| made.id.clone());
-        self.enter("slot", &owner.to_string()).await?;
+        lost(&self.enter("slot", &owner.to_string()).await?).await?;
         self.authorize(access)?;
         Ok(found)
     }
 
     async fn revoke_slot(&self, access: &Access, owner: &Owner) -> Result<(), ApiError> {
-        self.enter("revoke_slot", &owner.to_string()).await?;
+        let fault = self.enter("revoke_slot", &owner.to_string()).await?;
         self.authorize(access)?;
         for made in self.state.lock().made.iter_mut().filter(|made| &made.owner == owner && made.kind.is_slot()) {
             made.alive = false;
         }
-        Ok(())
+        lost(&fault).await
     }
 
     async fn list(&self, access: &Access, owner: &Owner, _: Option<&str>) -> Result<Vec<Listed>, ApiError> {
-        self.enter("list", &owner.to_string()).await?;
+        lost(&self.enter("list", &owner.to_string()).await?).await?;
         self.authorize(access)?;
         let of = self.live().into_iter().filter(|made| &made.owner == owner && !made.kind.is_slot());
         Ok(of.map(|made| Listed { id: made.id, description: Some(made.description) }).collect())
     }
 
     async fn team_id(&self, access: &Access, organization: &str, team: &str) -> Result<Option<String>, ApiError> {
-        self.enter("team_id", &format!("{organization}/{team}")).await?;
+        lost(&self.enter("team_id", &format!("{organization}/{team}")).await?).await?;
         self.authorize(access)?;
         Ok((team == "deploy").then(|| "team-deploy".to_owned()))
     }
 
     async fn team_organization(&self, access: &Access, _: &str) -> Result<Option<String>, ApiError> {
-        self.enter("team_organization", "").await?;
+        lost(&self.enter("team_organization", "").await?).await?;
         self.authorize(access)?;
         Ok(Some("acme".into()))
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use tfcfs::domain::anchor::{Access, Address};
+use tfcfs::domain::anchor::{Access, Address, WantedAnchor};
 use tfcfs::domain::book::Book;
 use tfcfs::domain::issuer::{Issuer, IssuerSettings};
 use tfcfs::domain::ledger::Ledger;
@@ -95,11 +95,17 @@ pub struct Options {
     pub limits: Limits,
     pub ephemeral: bool,
     pub open_deadline: Duration,
+    pub allow_organization_anchor_rotation: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { limits: Limits::default(), ephemeral: false, open_deadline: Duration::from_secs(10) }
+        Self {
+            limits: Limits::default(),
+            ephemeral: false,
+            open_deadline: Duration::from_secs(10),
+            allow_organization_anchor_rotation: false,
+        }
     }
 }
 
@@ -130,7 +136,8 @@ impl Machine {
 
     pub async fn configure(&self) {
         let access = Access { address: Address::hcp(), token: Token::parse(ANCHOR).unwrap(), owner: None };
-        self.issuer.write_config(vec![(Default::default(), access)]).await.unwrap();
+        let wanted = WantedAnchor { name: Default::default(), access, rotate_every: None };
+        self.issuer.write_config(vec![wanted]).await.unwrap();
         self.api.forget_calls();
     }
 
@@ -151,6 +158,7 @@ impl Machine {
             host: "testhost".into(),
             delete_grace: Duration::from_secs(10),
             ephemeral: options.ephemeral,
+            allow_organization_anchor_rotation: options.allow_organization_anchor_rotation,
         };
         let runtime = tokio::runtime::Handle::current();
         let issuer = Issuer::new(book, ledger, api.clone(), clock.clone(), relay.clone(), settings, runtime);

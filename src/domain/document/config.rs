@@ -1,16 +1,20 @@
 //! The mount's `config` document: anchors. The top level is the anchor `default`, `[anchors.NAME]` are others.
 
+use std::time::Duration;
+
 use super::DocumentError;
 use super::fields::Fields;
 use super::reader::{read, read_prefix};
 use super::suggest::shown_key;
 use super::table::Table;
+use super::times;
 use crate::domain::anchor::{Access, Address, AddressError, Anchor, DEFAULT_ADDRESS, DEFAULT_BASE_PATH};
+use crate::domain::anchor_rotation::{LEAST_ROTATE_EVERY, MOST_ROTATE_EVERY};
 use crate::domain::name::AnchorName;
 use crate::domain::token::Token;
 
-const KEYS: &[&str] = &["address", "base_path", "token", "insecure"];
-const TOP_KEYS: &[&str] = &["address", "base_path", "token", "insecure", "anchors"];
+const KEYS: &[&str] = &["address", "base_path", "token", "insecure", "rotate_every"];
+const TOP_KEYS: &[&str] = &["address", "base_path", "token", "insecure", "rotate_every", "anchors"];
 
 /// What a token reads as; written back, it keeps the stored one.
 pub const SET: &str = "(set)";
@@ -28,6 +32,8 @@ pub struct AnchorSpec {
     pub insecure: Option<bool>,
     /// The token; `None` also for `"(set)"`.
     pub token: Option<Token>,
+    /// Distance of scheduled rotations; `None` = only on command.
+    pub rotate_every: Option<Duration>,
 }
 
 /// A checked document.
@@ -102,6 +108,7 @@ fn anchor(mut fields: Fields, name: AnchorName) -> Result<AnchorSpec, DocumentEr
         base_path: fields.text("base_path")?,
         insecure: fields.flag("insecure")?,
         token,
+        rotate_every: rotate_every(&mut fields)?,
     };
     // `insecure = true` may still follow, unless it was denied: only what it cannot repair is certain.
     let insecure = spec.insecure.unwrap_or(true);
@@ -111,6 +118,18 @@ fn anchor(mut fields: Fields, name: AnchorName) -> Result<AnchorSpec, DocumentEr
         Address::parse(address, DEFAULT_BASE_PATH, insecure).map_err(|error| wrong("address", error))?;
     }
     Ok(spec)
+}
+
+/// Zero means off, as in Vault.
+fn rotate_every(fields: &mut Fields) -> Result<Option<Duration>, DocumentError> {
+    let (least, most) = (LEAST_ROTATE_EVERY, MOST_ROTATE_EVERY);
+    match fields.time("rotate_every")? {
+        Some(time) if !(least..=most).contains(&time) => {
+            let (least, most) = (times::shown(least), times::shown(most));
+            Err(fields.wrong("rotate_every", &format!("must be between {least} and {most}")))
+        }
+        time => Ok(time),
+    }
 }
 
 impl AnchorSpec {

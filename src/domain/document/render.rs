@@ -102,6 +102,7 @@ pub fn render_config(anchors: &[&Anchor]) -> String {
             let _ = writeln!(lines.0, "insecure = true");
         }
         lines.text("token", SET);
+        lines.time("rotate_every", anchor.rotate_every);
         let owner = anchor.access.owner.as_ref().map_or_else(|| "not told by upstream".into(), ToString::to_string);
         let _ = writeln!(lines.0, "# owner: {owner}");
         if let Some(id) = &anchor.token_id {

@@ -1,15 +1,15 @@
-//! What an operator changes: roles and anchors. Check, commit to the ledger, put into force, tell.
+//! What an operator changes: roles, and what the settings file says. Check, commit to the ledger, put into force, tell.
+//! `config.rs` has the mount's anchors.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Issuer;
-use crate::domain::anchor::{Access, Address, Anchor};
+use crate::domain::anchor::{Address, Anchor};
 use crate::domain::book::{Grave, Origin, RoleEntry};
-use crate::domain::document::DocumentError;
 use crate::domain::error::{Ended, Error};
 use crate::domain::event::Event;
-use crate::domain::lease::{LeaseRecord, later};
+use crate::domain::lease::later;
 use crate::domain::ledger::{Entry, StoredRole, team_key};
 use crate::domain::name::{AnchorName, RoleName};
 use crate::domain::role::Role;
@@ -84,84 +84,6 @@ impl Issuer {
             Some(entry) if entry.origin == Origin::File => Err(Error::OwnedByFile { what: format!("role \"{name}\"") }),
             _ => Ok(()),
         }
-    }
-
-    /// Replaces the mount's anchors, after asking upstream about each of them. On any failure the old ones stay.
-    ///
-    /// # Errors
-    /// A token that upstream refuses, an upstream that cannot be asked, an anchor that a role or the file needs.
-    pub async fn write_config(&self, wanted: Vec<(AnchorName, Access)>) -> Result<(), Error> {
-        let _one_at_a_time = self.anchors.lock().await;
-        for (name, _) in &wanted {
-            if self.book.lock().anchor(name).is_some_and(|entry| entry.origin == Origin::File) {
-                return Err(Error::OwnedByFile { what: format!("anchor \"{name}\"") });
-            }
-        }
-        let mut anchors = Vec::with_capacity(wanted.len());
-        for (name, access) in wanted {
-            anchors.push(self.verify_anchor(name, access).await?);
-        }
-        // Roles may have been written meanwhile.
-        let _no_role_meanwhile = self.admin.lock().await;
-        self.keep_servers(&anchors)?;
-        let dropped = self.dropped_anchors(&anchors)?;
-        let kept = anchors.iter().cloned().map(Entry::Anchor);
-        self.ledger.write(kept.chain(dropped.into_iter().map(Entry::NoAnchor)).collect()).await?;
-        self.book.lock().set_anchors(anchors, Origin::Mount);
-        self.retry_all();
-        self.observe(Event::ConfigWritten);
-        Ok(())
-    }
-
-    /// Whose token is it? The answer completes the anchor.
-    ///
-    /// # Errors
-    /// Upstream's.
-    pub async fn verify_anchor(&self, name: AnchorName, mut access: Access) -> Result<Anchor, Error> {
-        let identity = self.api.whoami(&access).await.map_err(|error| Error::upstream(error, None))?;
-        access.owner = identity.owner;
-        Ok(Anchor { name, access, token_id: identity.token_id, rotated_at: None })
-    }
-
-    /// Refuses to take an anchor to another server while tokens live that it made at the former one: nothing else could
-    /// revoke them.
-    fn keep_servers(&self, wanted: &[Anchor]) -> Result<(), Error> {
-        let book = self.book.lock();
-        for Anchor { name, access, .. } in wanted {
-            let elsewhere =
-                |record: &LeaseRecord| &record.anchor == name && !record.address.same_server(&access.address);
-            if let Some(lease) = book.leases().find(|lease| elsewhere(&lease.record)) {
-                let (role, former) = (&lease.record.role, &lease.record.address);
-                return Err(missing(format!(
-                    "anchor \"{name}\" is still needed to revoke tokens it made at {former} (role \"{role}\"): remove them first (rm leases/{role}/*) and wait until none is pending, or give the anchor for {} another name",
-                    access.address
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    /// Anchors of the mount that the new document does not name.
-    fn dropped_anchors(&self, wanted: &[Anchor]) -> Result<Vec<AnchorName>, Error> {
-        let book = self.book.lock();
-        let mut dropped = Vec::new();
-        for (name, entry) in book.anchors() {
-            if entry.origin == Origin::File || wanted.iter().any(|anchor| &anchor.name == name) {
-                continue;
-            }
-            if let Some((role, _)) = book.roles().find(|(_, entry)| &entry.role.anchor == name) {
-                return Err(missing(format!(
-                    "this document leaves out anchor \"{name}\", which role \"{role}\" uses; keep a section [anchors.{name}], or change the role first"
-                )));
-            }
-            if book.leases().any(|lease| &lease.record.anchor == name) {
-                return Err(missing(format!(
-                    "this document leaves out anchor \"{name}\", which is still needed to revoke tokens it made; keep a section [anchors.{name}] until leases/ shows none of them"
-                )));
-            }
-            dropped.push(name.clone());
-        }
-        Ok(dropped)
     }
 
     /// Puts the configuration file's roles and anchors into force, at start and at a reload. What the file named
@@ -300,8 +222,4 @@ impl Issuer {
             }
         }
     }
-}
-
-fn missing(sentence: String) -> Error {
-    Error::Document(DocumentError::missing(sentence))
 }

@@ -1,137 +1,184 @@
-//! Rotation of the anchor itself: make, try, store, only then delete the former.
+//! Rotation of the anchor itself, in the order of DESIGN 8: intent durable, call, try, one commit that puts the new token
+//! into force and condemns the former, published, deleted. `anchor_tokens.rs` is what follows, and the way back.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Issuer, later};
-use crate::domain::anchor::Anchor;
+use super::queue::Doomed;
+use super::{Issuer, check_lifetime, later, stopping, upstream_end};
+use crate::domain::anchor::{Access, Anchor};
+use crate::domain::anchor_rotation::{ANCHOR_INTERVAL, AnchorToken, rotatable, would_kill};
 use crate::domain::book::Origin;
 use crate::domain::error::Error;
 use crate::domain::event::Event;
-use crate::domain::lease::LeaseId;
+use crate::domain::lease::Serial;
 use crate::domain::ledger::Entry;
 use crate::domain::name::AnchorName;
 use crate::domain::owner::{CredentialType, Owner};
-use crate::domain::ports::{ApiErrorKind, CreateToken, Effect};
+use crate::domain::ports::{CreateToken, Effect};
 use crate::domain::token::Issued;
 
-/// Life of a new anchor token; upstream ends it then if nobody rotates before.
-const ANCHOR_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
-
-/// Shortest distance of two rotations of an anchor.
-const ANCHOR_INTERVAL: Duration = Duration::from_secs(10);
-
-/// Attempts to delete the former token before an operator is told to do it.
-const DELETE_TRIES: u32 = 3;
-
 impl Issuer {
-    /// Replaces an anchor's token by a new one of the same owner, and deletes the former.
+    /// Replaces an anchor's token by a new one of the same owner, and deletes the former. A deletion that fails is
+    /// repeated for ever; the new token is in force all the same.
     ///
     /// # Errors
-    /// An anchor of the configuration file or of an organization, whose owner upstream does not tell, or too soon; what
-    /// making the token met. The old token stays in force then.
+    /// An anchor of the configuration file or (unless allowed) of an organization, whose owner upstream does not tell, or
+    /// too soon; one whose token another anchor uses; what making the token met. The old token stays in force then,
+    /// but for an organization's after [`Error::AnchorMayBeDead`].
     pub async fn rotate_anchor(self: &Arc<Self>, name: &AnchorName, deadline: Duration) -> Result<(), Error> {
+        tokio::time::timeout(deadline, self.carry_rotation(name)).await.unwrap_or(Err(Error::Deadline(deadline)))
+    }
+
+    /// Carried to its end even if the caller gives up.
+    pub(super) async fn carry_rotation(self: &Arc<Self>, name: &AnchorName) -> Result<(), Error> {
         let (issuer, name) = (self.clone(), name.clone());
-        // Carried to its end even if the writer gives up: half a rotation would leave a token nobody knows.
         let work = self.runtime.spawn(async move { issuer.replace_anchor(&name).await });
-        match tokio::time::timeout(deadline, work).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(Error::Internal),
-            Err(_) => Err(Error::Deadline(deadline)),
-        }
+        work.await.unwrap_or(Err(Error::Internal))
     }
 
     async fn replace_anchor(self: &Arc<Self>, name: &AnchorName) -> Result<(), Error> {
-        let _one_at_a_time = self.anchors.lock().await;
+        let left = {
+            let _one_at_a_time = self.anchors.lock().await;
+            self.make_next(name).await?
+        };
+        self.observe(Event::ConfigWritten);
+        if let Some(former) = left {
+            self.attempt(former).await;
+        }
+        // The schedule begins anew.
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// Makes the new token and puts it into force; returns the former's place in the queue of revocations.
+    async fn make_next(self: &Arc<Self>, name: &AnchorName) -> Result<Option<Serial>, Error> {
+        if self.stopping.load(Ordering::Acquire) {
+            return Err(stopping());
+        }
+        let (former, owner, kind) = self.may_rotate(name).await?;
+        let serial = self.take_serial()?;
+        let intent = AnchorToken::intent(&former, (owner.clone(), kind), serial, &self.settings.host, self.now());
+        if let Err(error) = self.ledger.write(vec![Entry::AnchorToken(Box::new(intent.clone()))]).await {
+            // It may have reached the disk all the same.
+            self.condemn_soon(intent.never_made());
+            return Err(error.into());
+        }
+        let request = CreateToken {
+            owner: owner.clone(),
+            credential_type: kind,
+            description: intent.description.clone(),
+            expires_at: upstream_end(intent.ends_at),
+        };
+        match self.api.create(&former.access, &request).await {
+            Ok(issued) if kind.is_slot() => {
+                self.adopt_slot(&former, &intent, &issued, &request).await?;
+                Ok(None)
+            }
+            Ok(issued) => self.put_in_force(&former, &intent, &issued, &request).await.map(Some),
+            Err(error) if error.effect == Effect::Unknown => {
+                self.condemn_soon(intent);
+                Err(match kind.is_slot() {
+                    true => Error::AnchorMayBeDead { anchor: name.clone(), owner, error },
+                    false => Error::upstream(error, Some(&owner)),
+                })
+            }
+            Err(error) => {
+                self.condemn_soon(intent.never_made());
+                Err(Error::upstream(error, Some(&owner)))
+            }
+        }
+    }
+
+    async fn may_rotate(&self, name: &AnchorName) -> Result<(Anchor, Owner, CredentialType), Error> {
         let entry = self.book.lock().find_anchor(name)?.clone();
-        let (former, now) = (entry.anchor, self.now());
+        let former = entry.anchor;
         if entry.origin == Origin::File {
             return Err(Error::OwnedByFile { what: format!("anchor \"{name}\" (its token_file)") });
         }
-        if former.rotated_at.is_some_and(|at| later(at, ANCHOR_INTERVAL) > now) {
+        if former.rotated_at.is_some_and(|at| later(at, ANCHOR_INTERVAL) > self.now()) {
             return Err(Error::RotationTooSoon { interval: ANCHOR_INTERVAL });
         }
-        let (owner, credential_type) = match &former.access.owner {
-            Some(owner @ Owner::User { .. }) => (owner.clone(), CredentialType::User),
-            Some(owner @ Owner::Team { .. }) => (owner.clone(), CredentialType::Team),
-            Some(Owner::Organization { name }) => {
+        let (owner, kind) = rotatable(&former, self.settings.allow_organization_anchor_rotation)?;
+        // Whose slot another anchor is in matters only where a slot is regenerated.
+        let others = match kind.is_slot() {
+            true => self.told_anchors(&former.access.address).await?,
+            false => self.book.lock().anchors().map(|(_, entry)| entry.anchor.clone()).collect(),
+        };
+        for other in others {
+            if would_kill(&former, kind, &other) {
                 return Err(Error::NotSupported(format!(
-                    "the token of organization {name} dies the moment it is regenerated: if the answer were lost, tfcfs would be locked out. Use a team or user token as anchor, or write a new token to config"
+                    "rotating anchor \"{name}\" would destroy the token of anchor \"{}\" too; give each a token of its own in config",
+                    other.name
                 )));
             }
-            None => {
-                return Err(Error::NotSupported(
-                    "upstream does not tell whose token this anchor is, so it cannot be rotated; write a new token to config".into(),
-                ));
-            }
-        };
-        let issued = self.make_anchor_token(&former, &owner, credential_type).await?;
-        let mut access = former.access.clone();
-        access.token = issued.token.clone();
-        // The new token must work before anything depends on it.
-        if let Err(error) = self.api.whoami(&access).await {
-            let _ = self.api.revoke(&former.access, &issued.id).await;
-            return Err(Error::upstream(error, Some(&owner)));
         }
-        let next =
-            Anchor { name: name.clone(), access, token_id: Some(issued.id.clone()), rotated_at: Some(self.now()) };
-        if let Err(error) = self.ledger.write(vec![Entry::Anchor(next.clone())]).await {
-            let _ = self.api.revoke(&former.access, &issued.id).await;
+        Ok((former, owner, kind))
+    }
+
+    /// A minted token was made: tries it, and puts it into force together with the decision to delete the former.
+    async fn put_in_force(
+        self: &Arc<Self>,
+        former: &Anchor,
+        intent: &AnchorToken,
+        issued: &Issued,
+        request: &CreateToken,
+    ) -> Result<Serial, Error> {
+        let refuse = |error| {
+            self.condemn_soon(intent.made(issued));
+            Error::upstream(error, Some(&request.owner))
+        };
+        check_lifetime(issued, request.expires_at).map_err(refuse)?;
+        let next = successor(former, issued, self.now());
+        // The new token must work before anything depends on it.
+        self.api.whoami(&next.access).await.map_err(refuse)?;
+        let condemned = intent.condemn(former);
+        let _commit_and_publication = self.admin.lock().await;
+        let mut entries = self.undecided(|name| name == &next.name);
+        entries.push(Entry::Anchor(next.clone()));
+        entries.push(Entry::AnchorToken(Box::new(condemned.clone())));
+        if let Err(error) = self.ledger.write(entries).await {
+            // The ledger may have it in force: that is taken back before the token is deleted.
+            self.condemn_soon(intent.made(issued));
             return Err(error.into());
         }
-        self.book.lock().put_anchor(next.clone(), Origin::Mount);
-        self.observe(Event::ConfigWritten);
-        self.delete_former(&former, &next).await
+        self.book.lock().put_anchor(next, Origin::Mount);
+        let serial = condemned.serial;
+        self.enqueue(Doomed::Anchor(Box::new(condemned)));
+        Ok(serial)
     }
 
-    async fn make_anchor_token(
-        &self,
+    /// A slot was regenerated: the former token is dead, so the new one is in force whatever else fails.
+    async fn adopt_slot(
+        self: &Arc<Self>,
         former: &Anchor,
-        owner: &Owner,
-        credential_type: CredentialType,
-    ) -> Result<Issued, Error> {
-        let description = format!("tfcfs {} anchor {} {}", self.settings.host, former.name, LeaseId::new(self.now()));
-        let end = later(self.now(), ANCHOR_LIFE);
-        let request = CreateToken { owner: owner.clone(), credential_type, description, expires_at: end };
-        match self.api.create(&former.access, &request).await {
-            Ok(issued) => Ok(issued),
-            Err(error) => {
-                if error.effect == Effect::Unknown {
-                    self.delete_lost_anchor(former, owner, &request.description).await;
-                }
-                Err(Error::upstream(error, Some(owner)))
+        intent: &AnchorToken,
+        issued: &Issued,
+        request: &CreateToken,
+    ) -> Result<(), Error> {
+        let next = successor(former, issued, self.now());
+        {
+            let _commit_and_publication = self.admin.lock().await;
+            let entries = vec![Entry::Anchor(next.clone()), Entry::NoAnchorToken(intent.id.clone())];
+            let written = self.ledger.write(entries).await;
+            self.book.lock().put_anchor(next.clone(), Origin::Mount);
+            if let Err(error) = written {
+                self.condemn_soon(intent.made(issued));
+                return Err(error.into());
             }
         }
-    }
-
-    /// The answer was lost: a token of that description may exist.
-    async fn delete_lost_anchor(&self, former: &Anchor, owner: &Owner, description: &str) {
-        let organization = match owner {
-            Owner::Team { id } => self.api.team_organization(&former.access, id).await.ok().flatten(),
-            _ => None,
-        };
-        let listed = self.api.list(&former.access, owner, organization.as_deref()).await;
-        let lost = listed.unwrap_or_default().into_iter().filter(|one| one.description.as_deref() == Some(description));
-        for one in lost {
-            let _ = self.api.revoke(&former.access, &one.id).await;
+        let tried = self.api.whoami(&next.access).await.map(|_| ());
+        if let Err(error) = check_lifetime(issued, request.expires_at).and(tried) {
+            let reason = format!("the new token is in force, for the former is dead, but: {}", error.detail);
+            self.observe(Event::AnchorTrouble { anchor: next.name, reason });
         }
+        Ok(())
     }
+}
 
-    async fn delete_former(&self, former: &Anchor, next: &Anchor) -> Result<(), Error> {
-        let by_hand = |id: &str| {
-            Error::NotSupported(format!(
-                "anchor \"{}\" is rotated and in force, but its former token {id} could not be deleted: delete it by hand in the web interface",
-                former.name
-            ))
-        };
-        let Some(id) = &former.token_id else { return Err(by_hand("(upstream did not tell its id)")) };
-        for _ in 0..DELETE_TRIES {
-            match self.api.revoke(&next.access, id).await {
-                Ok(()) => return Ok(()),
-                Err(error) if error.kind == ApiErrorKind::NotVisible => return Ok(()),
-                Err(error) => tracing::warn!(anchor = %former.name, %error, "could not delete the former anchor token"),
-            }
-        }
-        Err(by_hand(&id.0))
-    }
+fn successor(former: &Anchor, issued: &Issued, now: jiff::Timestamp) -> Anchor {
+    let access = Access { token: issued.token.clone(), ..former.access.clone() };
+    let token_id = Some(issued.id.clone());
+    Anchor { access, token_id, rotated_at: Some(now), ends_at: issued.expires_at, ..former.clone() }
 }

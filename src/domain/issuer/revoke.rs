@@ -1,6 +1,5 @@
 //! The way back: end for the readers, `revoking` durable, DELETE, proven gone, removed. For ever, if need be.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,61 +7,28 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Issuer;
-use crate::domain::anchor::Access;
+use super::queue::{BACKOFF_LEAST, Doomed, Lost, Outcome, Pending, backoff, not_yet, unremoved, unwritten};
+use crate::domain::anchor::{Access, Address};
 use crate::domain::book::Ending;
 use crate::domain::error::{Ended, Error};
 use crate::domain::event::Event;
 use crate::domain::lease::{LeaseRecord, Phase, Scope, Serial, later};
-use crate::domain::ports::{ApiError, ApiErrorKind, StoreError, proof_access};
-
-/// First wait after a failed attempt; doubled each time up to [`BACKOFF_MOST`].
-const BACKOFF_LEAST: Duration = Duration::from_secs(1);
-
-/// See [`BACKOFF_LEAST`].
-const BACKOFF_MOST: Duration = Duration::from_secs(300);
+use crate::domain::owner::Owner;
+use crate::domain::ports::{ApiErrorKind, StoreError};
+use crate::domain::token::Token;
 
 /// Attempts under way at once; the rate limit spaces them further.
 const PARALLEL: usize = 8;
 
 /// A create call whose answer was lost may still be at work upstream for this long after we gave it up: only a later
 /// search that finds nothing proves that no token was made.
-const SETTLED: Duration = Duration::from_secs(90);
+pub(super) const SETTLED: Duration = Duration::from_secs(90);
 
 /// How often a stop looks whether its revocations are proven; the keeper has taken the wake-ups.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 
 /// After upstream's own end of a token plus this, it is gone whatever the answers say.
 const END_SKEW: Duration = Duration::from_secs(600);
-
-/// One revocation that is not proven yet.
-#[derive(Debug, Clone)]
-pub struct Pending {
-    /// Failed attempts.
-    pub attempts: u32,
-    /// Next attempt.
-    pub next: Timestamp,
-    /// When it was asked for.
-    pub since: Timestamp,
-    /// Why the last attempt failed, as a sentence.
-    pub reason: Option<String>,
-    running: bool,
-    record: LeaseRecord,
-}
-
-impl Pending {
-    /// The lease.
-    pub fn record(&self) -> &LeaseRecord {
-        &self.record
-    }
-}
-
-pub(super) type Queue = HashMap<Serial, Pending>;
-
-/// What an attempt found.
-enum Outcome {
-    Gone,
-    NotYet(String),
-}
 
 impl Issuer {
     /// Revocations that are not proven yet, oldest first.
@@ -147,12 +113,20 @@ impl Issuer {
         for record in found {
             self.queue(record);
         }
+        let tokens = self.book.lock().take_anchor_tokens();
+        for token in tokens {
+            self.enqueue(Doomed::Anchor(Box::new(token)));
+        }
     }
 
     fn queue(&self, record: LeaseRecord) {
-        let now = self.now();
-        let pending = Pending { attempts: 0, next: now, since: now, reason: None, running: false, record };
-        self.pending.lock().entry(pending.record.serial).or_insert(pending);
+        self.enqueue(Doomed::Lease(Box::new(record)));
+    }
+
+    pub(super) fn enqueue(&self, doomed: Doomed) {
+        let (now, serial) = (self.now(), doomed.serial());
+        let pending = Pending { attempts: 0, next: now, since: now, reason: None, running: false, doomed };
+        self.pending.lock().entry(serial).or_insert(pending);
     }
 
     /// The anchors changed: whatever waited for a good one is tried now.
@@ -183,7 +157,7 @@ impl Issuer {
                 if running + due.len() >= PARALLEL {
                     break;
                 }
-                due.push(one.record.serial);
+                due.push(one.doomed.serial());
             }
         }
         for serial in due {
@@ -193,30 +167,24 @@ impl Issuer {
         next
     }
 
-    /// One attempt for one lease.
-    async fn attempt(self: &Arc<Self>, serial: Serial) {
-        let (record, since) = {
+    /// One attempt for one token.
+    pub(super) async fn attempt(self: &Arc<Self>, serial: Serial) {
+        let (doomed, since) = {
             let mut pending = self.pending.lock();
             match pending.get_mut(&serial) {
                 Some(one) if !one.running => {
                     one.running = true;
                     // Holds if this attempt ends without a word.
                     one.next = later(self.now(), BACKOFF_LEAST);
-                    (one.record.clone(), one.since)
+                    (one.doomed.clone(), one.since)
                 }
                 _ => return,
             }
         };
         let _running = Running { issuer: self, serial };
-        let outcome = match self.durable_decision(record).await {
-            Ok(record) => match self.prove_gone(&record, since).await {
-                Outcome::Gone => match self.proven_gone(&record).await {
-                    Ok(()) => return,
-                    Err(error) => Outcome::NotYet(format!("it is gone, but the ledger cannot be written: {error}")),
-                },
-                not_yet => not_yet,
-            },
-            Err(error) => Outcome::NotYet(format!("the ledger cannot be written: {error}")),
+        let outcome = match doomed {
+            Doomed::Lease(record) => self.attempt_lease(*record, since).await,
+            Doomed::Anchor(token) => self.attempt_anchor(*token, since).await,
         };
         let Outcome::NotYet(reason) = outcome else { return };
         let now = self.now();
@@ -227,10 +195,25 @@ impl Issuer {
             one.next = later(now, backoff(one.attempts, now));
             let told = one.reason.as_ref() != Some(&reason);
             one.reason = Some(reason.clone());
-            told.then(|| one.record.clone())
+            told.then(|| one.doomed.clone())
         };
-        if let Some(record) = told {
-            self.observe(Event::RevocationDelayed { lease: Box::new(record), reason });
+        match told {
+            Some(Doomed::Lease(record)) => {
+                self.observe(Event::RevocationDelayed { lease: record, reason });
+            }
+            Some(Doomed::Anchor(token)) => self.observe(Event::AnchorTrouble { anchor: token.anchor, reason }),
+            None => {}
+        }
+    }
+
+    async fn attempt_lease(self: &Arc<Self>, record: LeaseRecord, since: Timestamp) -> Outcome {
+        let record = match self.durable_decision(record).await {
+            Ok(record) => record,
+            Err(error) => return unwritten(&error),
+        };
+        match self.prove_gone(&record, since).await {
+            Outcome::Gone => self.proven_gone(&record).await.map_or_else(|error| unremoved(&error), |()| Outcome::Gone),
+            not_yet => not_yet,
         }
     }
 
@@ -243,7 +226,7 @@ impl Issuer {
         let record = self.ledger.revoking(&record).await?.into_inner();
         self.book.lock().revoking(record.serial);
         if let Some(one) = self.pending.lock().get_mut(&record.serial) {
-            one.record = record.clone();
+            one.doomed = Doomed::Lease(Box::new(record.clone()));
         }
         Ok(record)
     }
@@ -271,7 +254,10 @@ impl Issuer {
         };
         match (record.phase, record.credential_type.is_slot()) {
             (Phase::Intent, true) => self.settle_slot(record, &access, since).await,
-            (Phase::Intent, false) => self.search(record, &access, since).await,
+            (Phase::Intent, false) => {
+                let (owner, organization) = (&record.owner, record.organization.as_deref());
+                self.search(Lost { owner, organization, description: &record.description, since }, &access).await
+            }
             (_, true) => self.empty_slot(record, &access).await,
             (_, false) => self.delete(record, &access).await,
         }
@@ -290,18 +276,23 @@ impl Issuer {
                     ))
                 })
             }
-            Err(error) => not_yet(error, record),
+            Err(error) => not_yet(error, &record.owner),
         }
     }
 
     /// `Some(Gone)` when upstream refuses the token, `Some(NotYet)` when that cannot be told, `None` when it works.
     async fn ask_the_token(&self, record: &LeaseRecord) -> Option<Outcome> {
-        let Some(token) = &record.token else { return Some(Outcome::NotYet("its secret is not known".into())) };
-        let access = Access { address: record.address.clone(), token: token.clone(), owner: None };
-        match self.api.whoami(&proof_access(&access, token)).await {
+        self.ask(&record.address, record.token.as_ref(), &record.owner).await
+    }
+
+    /// The same for a token of whatever use.
+    pub(super) async fn ask(&self, address: &Address, token: Option<&Token>, owner: &Owner) -> Option<Outcome> {
+        let Some(token) = token else { return Some(Outcome::NotYet("its secret is not known".into())) };
+        let access = Access { address: address.clone(), token: token.clone(), owner: None };
+        match self.api.whoami(&access).await {
             Ok(_) => None,
             Err(error) if error.kind == ApiErrorKind::Unauthorized => Some(Outcome::Gone),
-            Err(error) => Some(not_yet(error, record)),
+            Err(error) => Some(not_yet(error, owner)),
         }
     }
 
@@ -326,42 +317,43 @@ impl Issuer {
                 match self.api.revoke_slot(access, &record.owner).await {
                     Ok(()) => Outcome::Gone,
                     Err(error) if error.kind == ApiErrorKind::NotVisible => {
-                        self.ask_the_token(record).await.unwrap_or_else(|| not_yet(error, record))
+                        self.ask_the_token(record).await.unwrap_or_else(|| not_yet(error, &record.owner))
                     }
-                    Err(error) => not_yet(error, record),
+                    Err(error) => not_yet(error, &record.owner),
                 }
             }
             // Another token is in the slot, or none: ours is dead unless the slot is merely hidden from us.
             Ok(_) => self.ask_the_token(record).await.unwrap_or_else(|| {
                 Outcome::NotYet(format!("the slot of {} is hidden from anchor \"{}\"", record.owner, record.anchor))
             }),
-            Err(error) => not_yet(error, record),
+            Err(error) => not_yet(error, &record.owner),
         }
     }
 
     /// A minted token whose answer was lost: find it by its description.
-    async fn search(&self, record: &LeaseRecord, access: &Access, since: Timestamp) -> Outcome {
-        let organization = match (&record.organization, &record.owner) {
-            (None, crate::domain::owner::Owner::Team { id }) => match self.api.team_organization(access, id).await {
+    pub(super) async fn search(&self, lost: Lost<'_>, access: &Access) -> Outcome {
+        let not_yet = |error| not_yet(error, lost.owner);
+        let organization = match (lost.organization, lost.owner) {
+            (None, Owner::Team { id }) => match self.api.team_organization(access, id).await {
                 Ok(organization) => organization,
-                Err(error) => return not_yet(error, record),
+                Err(error) => return not_yet(error),
             },
-            (organization, _) => organization.clone(),
+            (organization, _) => organization.map(str::to_owned),
         };
-        let listed = match self.api.list(access, &record.owner, organization.as_deref()).await {
+        let listed = match self.api.list(access, lost.owner, organization.as_deref()).await {
             Ok(listed) => listed,
-            Err(error) => return not_yet(error, record),
+            Err(error) => return not_yet(error),
         };
         let found: Vec<_> =
-            listed.into_iter().filter(|one| one.description.as_deref() == Some(&record.description)).collect();
+            listed.into_iter().filter(|one| one.description.as_deref() == Some(lost.description)).collect();
         for one in &found {
             match self.api.revoke(access, &one.id).await {
-                Ok(()) => tracing::info!(token_id = %one.id, role = %record.role, "deleted the token of a lost answer"),
+                Ok(()) => tracing::info!(token_id = %one.id, owner = %lost.owner, "deleted the token of a lost answer"),
                 Err(error) if error.kind == ApiErrorKind::NotVisible => {}
-                Err(error) => return not_yet(error, record),
+                Err(error) => return not_yet(error),
             }
         }
-        if !found.is_empty() || self.now() > later(since, SETTLED) {
+        if !found.is_empty() || self.now() > later(lost.since, SETTLED) {
             Outcome::Gone
         } else {
             Outcome::NotYet("the answer to its create call was lost; searching until it cannot arrive any more".into())
@@ -382,7 +374,7 @@ impl Issuer {
                     "whether the slot of {} was regenerated is unknown; the next open or a rotation of role \"{}\" settles it",
                     record.owner, record.role
                 )),
-                Err(error) => not_yet(error, record),
+                Err(error) => not_yet(error, &record.owner),
             };
         };
         if current.serial > record.serial {
@@ -453,7 +445,11 @@ impl Issuer {
                     self.retire().await;
                 }
                 self.attempt_due();
-                if flying == 0 && self.pending.lock().is_empty() {
+                // What an anchor left behind may wait for an operator: tried once, it does not hold up the stop.
+                let waits = |one: &Pending| one.anchor_token().is_none() || one.attempts == 0;
+                let waiting = self.pending.lock().values().any(waits);
+                // A rotation of an anchor: the answer about an organization's only token must not be lost.
+                if flying == 0 && !waiting && self.anchors.try_lock().is_ok() {
                     return;
                 }
                 tokio::time::sleep(DRAIN_POLL).await;
@@ -508,15 +504,4 @@ impl Drop for Running<'_> {
         }
         self.issuer.wake.notify_one();
     }
-}
-
-fn not_yet(error: ApiError, record: &LeaseRecord) -> Outcome {
-    Outcome::NotYet(Error::upstream(error, Some(&record.owner)).to_string())
-}
-
-/// Doubling, capped, with up to a quarter of jitter so that a fleet does not knock in step.
-fn backoff(attempts: u32, now: Timestamp) -> Duration {
-    let base = BACKOFF_LEAST.saturating_mul(1 << attempts.saturating_sub(1).min(16)).min(BACKOFF_MOST);
-    let spread = u32::try_from(now.subsec_nanosecond()).unwrap_or_default() % 1000;
-    base + base / 4 * spread / 1000
 }

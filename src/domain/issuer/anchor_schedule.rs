@@ -1,0 +1,92 @@
+//! Scheduled rotation of anchors (`rotate_every`): what the keeper starts, and what it tells of failures.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use jiff::Timestamp;
+
+use super::Issuer;
+use super::queue::backoff;
+use crate::domain::anchor_rotation::next_rotation;
+use crate::domain::book::Origin;
+use crate::domain::event::Event;
+use crate::domain::lease::later;
+use crate::domain::name::AnchorName;
+
+/// Scheduled rotations that run or failed.
+pub(super) type Schedule = HashMap<AnchorName, Try>;
+
+/// How far the scheduled rotation of an anchor has come.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Try {
+    running: bool,
+    failures: u32,
+    /// Not before that, after a failure.
+    next: Option<Timestamp>,
+    /// The last failure, as a sentence.
+    reason: Option<String>,
+}
+
+impl Issuer {
+    /// When an anchor will be rotated by schedule, and why the last try failed, if it did.
+    pub fn anchor_schedule(&self, name: &AnchorName) -> (Option<Timestamp>, Option<String>) {
+        let due = self.book.lock().anchor(name).and_then(|entry| next_rotation(&entry.anchor));
+        let tried = self.schedule.lock().get(name).cloned().unwrap_or_default();
+        (due.map(|at| tried.next.map_or(at, |next| at.max(next))), tried.reason)
+    }
+
+    /// Starts the rotations of anchors that are due; returns when the next one is.
+    pub(in crate::domain) fn rotate_anchors_due(self: &Arc<Self>, now: Timestamp) -> Option<Timestamp> {
+        if self.stopping.load(Ordering::Acquire) {
+            return None;
+        }
+        let planned: HashMap<AnchorName, Timestamp> = {
+            let book = self.book.lock();
+            let ours = book.anchors().filter(|(_, entry)| entry.origin == Origin::Mount);
+            ours.filter_map(|(name, entry)| Some((name.clone(), next_rotation(&entry.anchor)?))).collect()
+        };
+        let mut schedule = self.schedule.lock();
+        // A rotation on command, or another document, has made an old failure void.
+        schedule.retain(|name, tried| tried.running || planned.get(name).is_some_and(|due| *due <= now));
+        let mut next = None;
+        for (name, due) in planned {
+            let tried = schedule.entry(name.clone()).or_default();
+            let due = tried.next.map_or(due, |at| at.max(due));
+            if tried.running {
+                continue;
+            }
+            if due > now {
+                next = Some(next.map_or(due, |other: Timestamp| other.min(due)));
+                continue;
+            }
+            tried.running = true;
+            let issuer = self.clone();
+            self.runtime.spawn(async move { issuer.rotate_by_schedule(name).await });
+        }
+        next
+    }
+
+    async fn rotate_by_schedule(self: Arc<Self>, name: AnchorName) {
+        let result = self.carry_rotation(&name).await;
+        let now = self.now();
+        let due = self.book.lock().anchor(&name).and_then(|entry| next_rotation(&entry.anchor));
+        // Somebody may have rotated it on command meanwhile: then this one came too soon, and nothing is amiss.
+        let reason = result.err().filter(|_| due.is_some_and(|due| due <= now)).map(|error| error.to_string());
+        let told = {
+            let mut schedule = self.schedule.lock();
+            let tried = schedule.entry(name.clone()).or_default();
+            tried.running = false;
+            let told = reason.clone().filter(|_| reason != tried.reason);
+            tried.failures = if reason.is_some() { tried.failures + 1 } else { 0 };
+            tried.next = reason.as_ref().map(|_| later(now, backoff(tried.failures, now)));
+            tried.reason = reason;
+            told
+        };
+        if let Some(reason) = told {
+            let reason = format!("the scheduled rotation failed and will be repeated: {reason}");
+            self.observe(Event::AnchorTrouble { anchor: name, reason });
+        }
+        self.wake.notify_one();
+    }
+}
