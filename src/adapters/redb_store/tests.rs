@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::ledger_file::{FORMAT, META};
+use super::format::{FORMAT, META};
 use super::medium::FileMedium;
 use super::*;
 use crate::domain::ports::Expect;
@@ -111,7 +111,7 @@ async fn flipped_bits_are_refused_or_harmless() {
 async fn a_second_opener_is_told_so() {
     let place = Place::filled().await;
     let first = RedbStore::open(&place.path).unwrap();
-    let StoreError::Unavailable(sentence) = RedbStore::open(&place.path).unwrap_err() else { panic!() };
+    let StoreError::InUse(sentence) = RedbStore::open(&place.path).unwrap_err() else { panic!() };
     assert!(sentence.contains("another tfcfs uses this state directory"), "{sentence}");
     drop(first);
     RedbStore::open(&place.path).unwrap();
@@ -184,7 +184,7 @@ impl Faulty {
         let (medium, name) = (self.clone(), path.to_owned());
         let open = move |_| {
             let database = Builder::new().create_with_backend(medium.clone());
-            database.map_err(|e| ledger_file::explain(&name, e))
+            database.map_err(|e| sentences::explain(&name, e))
         };
         RedbStore::start(path, Box::new(open)).unwrap()
     }
