@@ -184,7 +184,7 @@ impl Parts {
     async fn build(plan: &MountPlan) -> Result<Self, Failure> {
         let settings = &plan.settings;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let ledger = Ledger::new(open_store(plan).await?);
+        let ledger = Ledger::new(open_store(plan)?);
         let state = |error: crate::domain::ports::StoreError| Failure::from(StateError::from(error));
         let contents = ledger.load().await.map_err(state)?;
         let book = Book::new(settings.limits(), contents, clock.now());
@@ -221,13 +221,13 @@ impl Parts {
     }
 }
 
-async fn open_store(plan: &MountPlan) -> Result<Arc<dyn Store>, Failure> {
+fn open_store(plan: &MountPlan) -> Result<Arc<dyn Store>, Failure> {
     if plan.ephemeral {
         return Ok(Arc::new(MemoryStore::new()));
     }
     let keys = key_settings(&plan.settings);
     let state = StateDirectory::prepare(&keys.state_directory)?;
-    Ok(Arc::new(state.open(&keys).await?))
+    Ok(Arc::new(state.open(&keys)?))
 }
 
 /// Where the state and its key are, as settings and environment say.

@@ -48,9 +48,22 @@ impl RedbStore {
     /// [`StoreError::Corrupt`] for a foreign, damaged or newer file, [`StoreError::InUse`] if another process has it,
     /// [`StoreError::Unavailable`] if the medium says no. The sentence names the file and a way out.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::open_verified(path, |_| Ok(())).map(|(store, ())| store)
+    }
+
+    /// The same, and `verify` is asked about all records before a byte of the file is written; what it answers is returned.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and what `verify` says.
+    pub fn open_verified<T>(
+        path: impl AsRef<Path>,
+        verify: impl FnOnce(&[Record]) -> Result<T, StoreError>,
+    ) -> Result<(Self, T), StoreError> {
         let path = path.as_ref();
         let file = LedgerFile::open(path)?;
-        Self::start(path, Box::new(move |after_failure| file.database(after_failure)))
+        let verified = verify(&snapshot::of(&file.image()?, path)?.records)?;
+        let open = move |after_failure| if after_failure { file.reopen() } else { file.database() };
+        Ok((Self::start(path, Box::new(open))?, verified))
     }
 
     fn start(path: &Path, opener: Opener) -> Result<Self, StoreError> {

@@ -18,7 +18,6 @@ use super::private_path::{WRITE_BY_OTHERS, foreign_owner, too_open};
 use super::redb_store::{self, RedbStore};
 use super::sealed_store::SealedStore;
 use super::sealing_key::{Owners, SealingKeySettings};
-use crate::domain::ports::Store;
 
 /// A directory that was found fit to hold a state.
 #[derive(Debug, Clone)]
@@ -62,18 +61,27 @@ impl StateDirectory {
         self.0.join(redb_store::FILE_NAME)
     }
 
+    /// Where its ledger is, if there is one.
+    fn existing_ledger(&self) -> Result<PathBuf, StateError> {
+        match self.ledger() {
+            path if path.exists() => Ok(path),
+            _ => Err(StateError::NoLedger { path: self.0.clone() }),
+        }
+    }
+
     /// Opens the ledger for a daemon, and finishes a rekey that was interrupted. `keys` names this directory.
     ///
     /// # Errors
-    /// [`StateError`]. A wrong key is found by the first load, unless a rekey was interrupted.
-    pub async fn open(&self, keys: &SealingKeySettings) -> Result<SealedStore<RedbStore>, StateError> {
+    /// [`StateError`]; no byte of a ledger was written then.
+    pub fn open(&self, keys: &SealingKeySettings) -> Result<SealedStore<RedbStore>, StateError> {
         let found = keys.load()?;
-        let store = RedbStore::open(self.ledger())?;
-        let key = match rekey::pending(&found)? {
-            None => found.key,
-            Some(_) => rekey::finish(found, &store.load().await?)?.key,
-        };
-        Ok(SealedStore::new(store, &key))
+        let pending = rekey::pending(&found)?;
+        let place = found.place.clone();
+        let (store, fitting) = RedbStore::open_verified(self.ledger(), |records| {
+            let fitting = rekey::the_one_that_fits(found, pending, records);
+            rekey::opens_all(&fitting, records).map(|()| fitting)
+        })?;
+        Ok(SealedStore::new(store, &rekey::finish(fitting, place)?.key))
     }
 }
 
@@ -86,6 +94,3 @@ fn refuse_strangers(path: &Path, metadata: &Metadata, owners: Owners) -> Result<
         _ => Ok(()),
     }
 }
-
-#[cfg(test)]
-mod tests;

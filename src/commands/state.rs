@@ -11,11 +11,20 @@ use crate::config::{Settings, default_file};
 use crate::exit::{ExitCode, Failure};
 
 pub(super) fn run(command: &StateCommand) -> Result<(), Failure> {
-    match command {
-        StateCommand::Check(args) => check::check(&places(args)?, args.json),
-        StateCommand::Export(args) => export::export(&places(args)?),
-        StateCommand::Rekey { new_key, state } => rekey::rekey(&places(state)?, new_key.as_deref(), state.json),
-    }
+    let done = match command {
+        StateCommand::Check(args) => places(args).and_then(|places| check::check(&places, args.json)),
+        StateCommand::Export(args) => places(args).and_then(|places| export::export(&places)),
+        StateCommand::Rekey { new_key, state } => {
+            places(state).and_then(|places| rekey::rekey(&places, new_key.as_deref(), state.json))
+        }
+    };
+    done.map_err(|failure| match failure {
+        // What a mount could do instead is no help here.
+        Failure { code: ExitCode::State, hint: None, .. } => {
+            failure.hint("tfcfs state --help says which state and key are meant")
+        }
+        failure => failure,
+    })
 }
 
 /// Where the daemon would look for state and key. The machine's own settings file is not asked for what flags say: it may

@@ -78,25 +78,24 @@ impl LedgerFile {
         &self.path
     }
 
-    /// A copy of the database in memory, checked; the file is not touched.
+    /// A copy of the database in memory, checked: opening may repair or migrate, that is write, so a file is tried there
+    /// first, and one that cannot be used stays byte for byte what it was.
     pub(super) fn image(&self) -> Result<Database, StoreError> {
-        let bytes = self.read()?;
-        checked(Image::new(bytes), &self.path)
+        checked(Image::new(self.read()?), &self.path)
     }
 
-    /// The database in it. Tried on a copy in memory first (opening may repair or migrate, that is: write), so that a
-    /// file that cannot be used stays byte for byte what it was.
-    ///
-    /// `after_failure` makes durable again what the kernel may have dropped: after a failed `fsync` it shows us pages
-    /// that are not on the disk and that no later `fsync` would write.
-    pub(super) fn database(&self, after_failure: bool) -> Result<Database, StoreError> {
-        let bytes = self.read()?;
-        if after_failure {
-            self.rewrite(&bytes).map_err(|e| unavailable(&self.path, &e))?;
-        }
-        drop(checked(Image::new(bytes), &self.path)?);
+    /// The database in it, once its [`Self::image`] was found good.
+    pub(super) fn database(&self) -> Result<Database, StoreError> {
         self.make_private().map_err(|e| unavailable(&self.path, &e))?;
         checked(FileMedium(self.file.clone()), &self.path)
+    }
+
+    /// The database after a failure, when the kernel may have dropped what it had: after a failed `fsync` it shows us pages
+    /// that are not on the disk and that no later `fsync` would write. So all is made durable anew.
+    pub(super) fn reopen(&self) -> Result<Database, StoreError> {
+        self.rewrite(&self.read()?).map_err(|e| unavailable(&self.path, &e))?;
+        drop(self.image()?);
+        self.database()
     }
 
     fn make_private(&self) -> io::Result<()> {

@@ -7,7 +7,7 @@ use redb::{Database, ReadableDatabase, ReadableTable};
 use super::format::{self, META, RECORDS, VERSION_KEY};
 use super::ledger_file::{LedgerFile, Lock};
 use super::sentences::explain;
-use crate::adapters::whole_file::Draft;
+use crate::adapters::whole_file::{self, Draft};
 use crate::domain::ports::{Record, StoreError, Version};
 
 /// All records of a ledger, values as they are stored (sealed).
@@ -65,6 +65,8 @@ impl OfflineLedger {
         let path = self.file.path().to_owned();
         let bytes = format::image_of(snapshot, &path)?;
         let failed = |e: std::io::Error| super::sentences::unavailable(&path, &e);
+        // This ledger is locked, so nobody else is writing one.
+        whole_file::remove_drafts(&path).map_err(failed)?;
         let mut draft = Draft::write(&path, &bytes).map_err(failed)?;
         draft.lock().map_err(failed)?;
         draft.replace().map_err(failed)?;
@@ -73,7 +75,8 @@ impl OfflineLedger {
     }
 }
 
-fn of(database: &Database, path: &Path) -> Result<Snapshot, StoreError> {
+/// What is in a database.
+pub(super) fn of(database: &Database, path: &Path) -> Result<Snapshot, StoreError> {
     let read = || -> Result<Snapshot, redb::Error> {
         let version = database.begin_read()?.open_table(META)?.get(VERSION_KEY)?.map_or(0, |version| version.value());
         Ok(Snapshot { version: Version(version), records: load(database)? })

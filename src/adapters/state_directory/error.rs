@@ -25,6 +25,12 @@ pub enum StateError {
         /// What the system says.
         error: io::Error,
     },
+    /// Nothing was ever kept in it.
+    #[error("there is no ledger in {}; name the state directory that tfcfs mount uses with --state", .path.display())]
+    NoLedger {
+        /// The directory.
+        path: PathBuf,
+    },
     /// Others may create and remove files in it.
     #[error(
         "others can write to the state directory {path} (mode {mode:04o}), so they could replace ledger and key; run: \

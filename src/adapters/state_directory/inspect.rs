@@ -47,7 +47,7 @@ impl StateDirectory {
     /// # Errors
     /// [`StateError`]; a single record that is damaged is no error but part of the answer, a key that opens none is.
     pub fn inspect(&self, keys: &SealingKeySettings) -> Result<Inspection, StateError> {
-        let snapshot = Snapshot::read(&self.ledger())?;
+        let snapshot = Snapshot::read(&self.existing_ledger()?)?;
         let found = keys.find(Owners::Any)?;
         let pending = rekey::pending(&found)?;
         let interrupted_rekey = pending.is_some();

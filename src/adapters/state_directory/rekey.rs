@@ -49,9 +49,11 @@ impl StateDirectory {
     /// # Errors
     /// [`StateError`]; nothing was changed then.
     pub fn rekey(&self, keys: &SealingKeySettings, new: Option<SealingKey>) -> Result<Rekey, StateError> {
-        let ledger = OfflineLedger::open(&self.ledger())?;
+        let ledger = OfflineLedger::open(&self.existing_ledger()?)?;
         let snapshot = ledger.snapshot()?;
-        let old = finish(keys.find(Owners::Trusted)?, &snapshot.records)?;
+        let found = keys.find(Owners::Trusted)?;
+        let (place, pending) = (found.place.clone(), pending(&found)?);
+        let old = finish(the_one_that_fits(found, pending, &snapshot.records), place)?;
         if let (KeyPlace::Credential(path), None) = (&old.place, &new) {
             return Err(StateError::NotReplaceable { path: path.clone() });
         }
@@ -81,10 +83,8 @@ fn step(what: impl Into<String>, error: io::Error, state: impl Into<String>) -> 
 }
 
 fn sealed_anew(mut snapshot: Snapshot, old: &FoundKey, new: &SealingKey) -> Result<Snapshot, StateError> {
+    opens_all(old, &snapshot.records)?;
     let (from, to) = (Seal::new(&old.key), Seal::new(new));
-    if !fits(&old.key, &snapshot.records) && !snapshot.records.iter().any(|r| from.unseal(&r.key, &r.value).is_ok()) {
-        return Err(wrong_key(old, snapshot.records.len()).into());
-    }
     for record in &mut snapshot.records {
         let value = Zeroizing::new(from.unseal(&record.key, &record.value)?);
         record.value = to.seal(&record.key, &value)?;
@@ -162,16 +162,24 @@ pub(super) fn the_one_that_fits(found: FoundKey, pending: Option<FoundKey>, reco
     }
 }
 
-/// Does what an interrupted rekey has left to do, and returns the key of the state.
-pub(super) fn finish(found: FoundKey, records: &[Record]) -> Result<FoundKey, StateError> {
-    let place = found.place.clone();
-    let pending = pending(&found)?;
-    let fitting = the_one_that_fits(found, pending, records);
+/// Does what an interrupted rekey has left to do: puts the key that fits in its `place`.
+pub(super) fn finish(fitting: FoundKey, place: KeyPlace) -> Result<FoundKey, StateError> {
     if fitting.place != place {
         install(fitting.place.path(), place.path())?;
         tracing::warn!(key = %place.path().display(), "finished a rekey that was interrupted");
     }
     Ok(FoundKey { key: fitting.key, place })
+}
+
+/// An error unless the key opens every record.
+pub(super) fn opens_all(found: &FoundKey, records: &[Record]) -> Result<(), StoreError> {
+    let seal = Seal::new(&found.key);
+    let open = |record: &Record| seal.unseal(&record.key, &record.value).map(Zeroizing::new);
+    match records.iter().find_map(|record| open(record).err()) {
+        Some(_) if !records.iter().any(|record| open(record).is_ok()) => Err(wrong_key(found, records.len())),
+        Some(damaged) => Err(damaged),
+        None => Ok(()),
+    }
 }
 
 /// Whether a key opens the first record; all are sealed with one key. A ledger without records fits any.
