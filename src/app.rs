@@ -68,7 +68,7 @@ pub fn mount(plan: &MountPlan, ready: impl FnOnce()) -> Result<(), Failure> {
 }
 
 /// No core dumps, no ptrace by the same user: the process holds tokens.
-fn protect_memory() {
+pub(crate) fn protect_memory() {
     use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
         tracing::warn!(%error, "memory dumps could not be switched off");

@@ -11,6 +11,7 @@ use crate::config::{Settings, default_file};
 use crate::exit::{ExitCode, Failure};
 
 pub(super) fn run(command: &StateCommand) -> Result<(), Failure> {
+    app::protect_memory();
     let done = match command {
         StateCommand::Check(args) => places(args).and_then(|places| check::check(&places, args.json)),
         StateCommand::Export(args) => places(args).and_then(|places| export::export(&places)),

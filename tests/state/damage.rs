@@ -2,6 +2,10 @@
 
 use std::fs;
 
+use tfcfs::adapters::sealing_key::SealingKeySettings;
+use tfcfs::adapters::state_directory::{Inspection, StateDirectory, StateError};
+use tfcfs::domain::ports::StoreError;
+
 use super::support::{Ran, SECRETS, State, finish};
 
 /// Runs all commands, each of which must refuse, and expects the state as it was.
@@ -91,6 +95,34 @@ fn flipped_bits() {
         }
     }
     assert!(refused > 20, "only {refused} flips were found");
+}
+
+/// The same for every byte there is, in one process: a panic would end it.
+#[test]
+#[ignore = "takes minutes"]
+fn every_byte_flipped() {
+    let state = State::filled();
+    let whole = fs::read(state.ledger()).unwrap();
+    let keys = SealingKeySettings { state_directory: state.dir.path().into(), ..Default::default() };
+    let directory = StateDirectory::prepare(state.dir.path()).unwrap();
+    let export = |inspection: &Inspection| format!("{:?}", inspection.records);
+    let healthy = export(&directory.inspect(&keys).unwrap());
+    let (mut refused, mut harmless) = (0, 0);
+    for at in 0..whole.len() {
+        let mut bad = whole.clone();
+        bad[at] ^= 1 << (at % 8);
+        fs::write(state.ledger(), &bad).unwrap();
+        match directory.inspect(&keys) {
+            Ok(inspection) => {
+                assert_eq!(export(&inspection), healthy, "byte {at}");
+                harmless += 1;
+            }
+            Err(StateError::Store(StoreError::Corrupt(_))) => refused += 1,
+            Err(error) => panic!("byte {at}: {error:?}"),
+        }
+        assert!(fs::read(state.ledger()).unwrap() == bad, "byte {at}: touched");
+    }
+    println!("{refused} refused, {harmless} harmless");
 }
 
 /// Sealed by the right key, so only the binding of a record to its name can tell.

@@ -1,7 +1,8 @@
 //! `state rekey`: at every moment the state opens with exactly one of the two keys, and somebody says which.
 
 use std::fs;
-use std::process::Stdio;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tfcfs::adapters::redb_store::RedbStore;
@@ -175,6 +176,47 @@ fn interrupted_after_each_step() {
     }
 }
 
+/// What changes a file or a name, or waits for the disk.
+const CALLS: [&str; 8] = ["openat", "write", "fsync", "linkat", "unlink", "rename", "flock", "ftruncate"];
+
+/// Killed before every single call to the kernel that matters.
+#[test]
+fn killed_at_every_call() {
+    let original = State::filled();
+    let mut outcomes = [0, 0, 0];
+    for call in CALLS {
+        for n in 1.. {
+            let state = original.copy();
+            let rekey = state.command("rekey", &[]);
+            let mut traced = Command::new("strace");
+            traced.args(["-f", "-o", "/dev/null", "-e", &format!("trace={call}")]);
+            traced.args(["-e", &format!("inject={call}:signal=KILL:when={n}")]).arg(rekey.get_program());
+            traced.args(rekey.get_args()).env("TFCFS_CONFIG", state.dir.path().with_extension("settings"));
+            let status = match traced.stdout(Stdio::null()).stderr(Stdio::null()).status() {
+                Ok(status) if status.success() => break,
+                Ok(status) if status.signal() == Some(libc::SIGKILL) => status,
+                other => {
+                    eprintln!("NOT CHECKED: strace cannot be used here ({other:?})");
+                    return;
+                }
+            };
+            let keys = opening(&state);
+            assert_eq!(keys.len(), 1, "{call} {n}: {keys:?} of {:?}, {status}", state.names());
+            outcomes[outcome(&state, &keys)] += 1;
+            assert_eq!(start(&state), 9, "{call} {n}");
+            state.run("rekey", &[]).ok();
+            assert_eq!(state.names(), ["ledger.redb", "sealing.key"], "{call} {n}");
+        }
+    }
+    println!("opens with the old key, the pending one, the new one: {outcomes:?}");
+    assert!(outcomes.iter().all(|count| *count > 0), "{outcomes:?}");
+}
+
+/// 0: the old key opens it, 1: the new one, which waits, 2: the new one in its place.
+fn outcome(state: &State, keys: &[String]) -> usize {
+    if keys[0] != "sealing.key" { 1 } else { usize::from(state.key("sealing.key") != KEY) * 2 }
+}
+
 /// Killed at any time from the start of the program to its end.
 #[test]
 fn killed_at_any_time() {
@@ -192,7 +234,7 @@ fn killed_at_any_time() {
         child.wait().unwrap();
         let keys = opening(&state);
         assert_eq!(keys.len(), 1, "after kill {n}: {keys:?} of {:?}", state.names());
-        outcomes[if keys[0] != "sealing.key" { 1 } else { usize::from(state.key("sealing.key") != KEY) * 2 }] += 1;
+        outcomes[outcome(&state, &keys)] += 1;
         assert_eq!(start(&state), 9, "after kill {n}");
         state.run("rekey", &[]).ok();
         assert_eq!(state.names(), ["ledger.redb", "sealing.key"], "after kill {n}");

@@ -1,7 +1,7 @@
 //! Where the key is looked for: the first place that has one decides.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{CREDENTIAL, FILE_NAME, Owners, SealingKey, SealingKeyError};
 use crate::adapters::{redb_store, whole_file};
@@ -37,7 +37,7 @@ pub struct FoundKey {
 
 impl KeyPlace {
     /// The file.
-    pub fn path(&self) -> &PathBuf {
+    pub fn path(&self) -> &Path {
         match self {
             Self::File(path) | Self::Credential(path) => path,
         }

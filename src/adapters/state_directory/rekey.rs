@@ -11,7 +11,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 
 use zeroize::Zeroizing;
 
@@ -139,7 +139,7 @@ impl Rekey {
     }
 }
 
-fn install(pending: &PathBuf, path: &PathBuf) -> Result<(), StateError> {
+fn install(pending: &Path, path: &Path) -> Result<(), StateError> {
     whole_file::rename(pending, path).map_err(|error| {
         let (from, to) = (pending.display(), path.display());
         let state = format!("the ledger is sealed with {from} already: finish with: mv {from} {to}");
