@@ -51,17 +51,17 @@ impl RedbStore {
         Self::open_verified(path, |_| Ok(())).map(|(store, ())| store)
     }
 
-    /// The same, and `verify` is asked about all records before a byte of the file is written; what it answers is returned.
+    /// The same, and `verify` gets all records before a byte of the file is written; what it answers is returned.
     ///
     /// # Errors
     /// As [`Self::open`], and what `verify` says.
     pub fn open_verified<T>(
         path: impl AsRef<Path>,
-        verify: impl FnOnce(&[Record]) -> Result<T, StoreError>,
+        verify: impl FnOnce(Vec<Record>) -> Result<T, StoreError>,
     ) -> Result<(Self, T), StoreError> {
         let path = path.as_ref();
         let file = LedgerFile::open(path)?;
-        let verified = verify(&snapshot::of(&file.image()?, path)?.records)?;
+        let verified = verify(snapshot::of(&file.image()?, path)?.records)?;
         let open = move |after_failure| if after_failure { file.reopen() } else { file.database() };
         Ok((Self::start(path, Box::new(open))?, verified))
     }

@@ -77,11 +77,12 @@ impl StateDirectory {
         let found = keys.load()?;
         let pending = rekey::pending(&found)?;
         let place = found.place.clone();
-        let (store, fitting) = RedbStore::open_verified(self.ledger(), |records| {
-            let fitting = rekey::the_one_that_fits(found, pending, records);
-            rekey::opens_all(&fitting, records).map(|()| fitting)
+        let (store, (fitting, records)) = RedbStore::open_verified(self.ledger(), |records| {
+            let fitting = rekey::the_one_that_fits(found, pending, &records);
+            let records = rekey::open_all(&fitting, records)?;
+            Ok((fitting, records))
         })?;
-        Ok(SealedStore::new(store, &rekey::finish(fitting, place)?.key))
+        Ok(SealedStore::loaded(store, &rekey::finish(fitting, place)?.key, records))
     }
 }
 

@@ -36,19 +36,34 @@ const CACHE: usize = 4 << 20;
 /// Opens a database, verifies every page and the format record, and migrates an older one. Without the integrity check
 /// redb trusts a file that was closed properly, and panics over a damaged one.
 pub(super) fn checked(medium: impl StorageBackend, path: &Path) -> Result<Database, StoreError> {
-    checked_with(medium, path, FIRST_FORMAT, MIGRATIONS)
+    opened(medium, path, Pages::Unknown, FIRST_FORMAT, MIGRATIONS)
+}
+
+/// The same for bytes of which a copy was [`checked`].
+pub(super) fn known(medium: impl StorageBackend, path: &Path) -> Result<Database, StoreError> {
+    opened(medium, path, Pages::Checked, FIRST_FORMAT, MIGRATIONS)
+}
+
+/// What is known of a medium's pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pages {
+    /// Nothing.
+    Unknown,
+    /// They are whole.
+    Checked,
 }
 
 /// The same with any list of steps, the first of which leads away from `first`.
-pub(super) fn checked_with(
+pub(super) fn opened(
     medium: impl StorageBackend,
     path: &Path,
+    pages: Pages,
     first: u64,
     migrations: &[Migration],
 ) -> Result<Database, StoreError> {
     let database = Builder::new()
         .set_cache_size(CACHE)
-        .set_check_integrity_on_open(true)
+        .set_check_integrity_on_open(pages == Pages::Unknown)
         .create_with_backend(medium)
         .map_err(|e| explain(path, e))?;
     let known = first + migrations.len() as u64;

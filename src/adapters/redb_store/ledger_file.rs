@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use redb::Database;
 
-use super::format::{checked, image_of};
+use super::format::{checked, image_of, known};
 use super::medium::{FileMedium, Image};
 use super::sentences::{corrupt, in_use, unavailable};
 use super::snapshot::Snapshot;
@@ -87,7 +87,7 @@ impl LedgerFile {
     /// The database in it, once its [`Self::image`] was found good.
     pub(super) fn database(&self) -> Result<Database, StoreError> {
         self.make_private().map_err(|e| unavailable(&self.path, &e))?;
-        checked(FileMedium(self.file.clone()), &self.path)
+        known(FileMedium(self.file.clone()), &self.path)
     }
 
     /// The database after a failure, when the kernel may have dropped what it had: after a failed `fsync` it shows us pages

@@ -92,7 +92,7 @@ async fn an_older_format_is_migrated_in_one_transaction() {
     };
     let open = |first, steps: &[Migration]| {
         let file = File::options().read(true).write(true).open(&place.path).unwrap();
-        format::checked_with(FileMedium(Arc::new(file)), &place.path, first, steps)
+        format::opened(FileMedium(Arc::new(file)), &place.path, format::Pages::Unknown, first, steps)
     };
     assert!(matches!(open(1, &fails), Err(StoreError::Corrupt(_))));
     assert_eq!(numbers(&open(1, &[]).unwrap()), (Some(1), None));

@@ -82,14 +82,14 @@ fn step(what: impl Into<String>, error: io::Error, state: impl Into<String>) -> 
     StateError::Rekey { what: what.into(), error, state: state.into() }
 }
 
-fn sealed_anew(mut snapshot: Snapshot, old: &FoundKey, new: &SealingKey) -> Result<Snapshot, StateError> {
-    opens_all(old, &snapshot.records)?;
-    let (from, to) = (Seal::new(&old.key), Seal::new(new));
-    for record in &mut snapshot.records {
-        let value = Zeroizing::new(from.unseal(&record.key, &record.value)?);
+fn sealed_anew(snapshot: Snapshot, old: &FoundKey, new: &SealingKey) -> Result<Snapshot, StateError> {
+    let to = Seal::new(new);
+    let mut records = open_all(old, snapshot.records)?;
+    for record in &mut records {
+        let value = Zeroizing::new(std::mem::take(&mut record.value));
         record.value = to.seal(&record.key, &value)?;
     }
-    Ok(snapshot)
+    Ok(Snapshot { records, ..snapshot })
 }
 
 impl Rekey {
@@ -171,14 +171,25 @@ pub(super) fn finish(fitting: FoundKey, place: KeyPlace) -> Result<FoundKey, Sta
     Ok(FoundKey { key: fitting.key, place })
 }
 
-/// An error unless the key opens every record.
-pub(super) fn opens_all(found: &FoundKey, records: &[Record]) -> Result<(), StoreError> {
+/// The records with their values opened.
+pub(super) fn open_all(found: &FoundKey, mut records: Vec<Record>) -> Result<Vec<Record>, StoreError> {
     let seal = Seal::new(&found.key);
-    let open = |record: &Record| seal.unseal(&record.key, &record.value).map(Zeroizing::new);
-    match records.iter().find_map(|record| open(record).err()) {
-        Some(_) if !records.iter().any(|record| open(record).is_ok()) => Err(wrong_key(found, records.len())),
-        Some(damaged) => Err(damaged),
-        None => Ok(()),
+    let (mut opened, mut damaged) = (0, None);
+    for record in &mut records {
+        match seal.unseal(&record.key, &record.value) {
+            Ok(value) => {
+                record.value = value;
+                opened += 1;
+            }
+            Err(error) => {
+                damaged.get_or_insert(error);
+            }
+        }
+    }
+    match damaged {
+        None => Ok(records),
+        Some(_) if opened == 0 => Err(wrong_key(found, records.len())),
+        Some(error) => Err(error),
     }
 }
 
