@@ -99,7 +99,7 @@ fn flipped_bits() {
 
 /// The same for every byte there is, in one process: a panic would end it.
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "takes minutes: cargo test --test state -- --ignored every_byte_flipped"]
 fn every_byte_flipped() {
     let state = State::filled();
     let whole = fs::read(state.ledger()).unwrap();

@@ -83,6 +83,12 @@ fn a_key_file_elsewhere_is_replaced_where_it_is() {
     fs::remove_file(state.path("sealing.key")).unwrap();
     std::os::unix::fs::symlink(place.path("sealing.key"), place.path("link")).unwrap();
     let link = place.path("link").display().to_string();
+    let keys = SealingKeySettings { key_file: Some(place.path("link")), ..settings(&state) };
+    let mut interrupted = StateDirectory::prepare(state.dir.path()).unwrap().rekey(&keys, None).unwrap();
+    interrupted.store_key().unwrap();
+    interrupted.replace_ledger().unwrap();
+    drop(interrupted);
+    assert_eq!(state.run("check", &["--sealing-key", &link, "--json"]).json()["interrupted_rekey"], true);
     state.run("rekey", &["--sealing-key", &link]).ok();
     assert!(fs::symlink_metadata(place.path("link")).unwrap().is_symlink());
     assert_ne!(place.key("sealing.key"), KEY);

@@ -1,5 +1,6 @@
 //! Where the key is looked for: the first place that has one decides.
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,11 @@ pub struct FoundKey {
 }
 
 impl KeyPlace {
+    /// The file itself if `path` is a symbolic link: the link stays, and whoever replaces the file finds what waits beside it.
+    fn file(path: &Path) -> Self {
+        Self::File(fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()))
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         match self {
@@ -73,7 +79,7 @@ impl SealingKeySettings {
     pub fn find(&self, owners: Owners) -> Result<FoundKey, SealingKeyError> {
         if let Some(path) = &self.key_file {
             let key = SealingKey::read(path, owners)?;
-            return Ok(FoundKey { key, place: KeyPlace::File(path.clone()) });
+            return Ok(FoundKey { key, place: KeyPlace::file(path) });
         }
         if let Some(directory) = &self.credentials_directory {
             let path = directory.join(CREDENTIAL);
@@ -83,7 +89,7 @@ impl SealingKeySettings {
         }
         let path = self.state_directory.join(FILE_NAME);
         if let Some(key) = unless_missing(SealingKey::read(&path, owners))? {
-            return Ok(FoundKey { key, place: KeyPlace::File(path) });
+            return Ok(FoundKey { key, place: KeyPlace::file(&path) });
         }
         let ledger = self.state_directory.join(redb_store::FILE_NAME);
         if ledger.exists() {

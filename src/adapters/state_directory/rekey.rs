@@ -65,14 +65,7 @@ impl StateDirectory {
             return Err(StateError::SameKey);
         }
         let sealed = sealed_anew(snapshot, &old, &key)?;
-        // A symbolic link stays; the file it names is replaced.
-        let place = match old.place {
-            KeyPlace::File(path) => KeyPlace::File(
-                fs::canonicalize(&path).map_err(|error| step("the key's place is not found", error, UNCHANGED))?,
-            ),
-            credential => credential,
-        };
-        Ok(Rekey { ledger, sealed, key, place })
+        Ok(Rekey { ledger, sealed, key, place: old.place })
     }
 }
 
