@@ -6,7 +6,7 @@ use tfcfs::adapters::sealing_key::SealingKeySettings;
 use tfcfs::adapters::state_directory::{Inspection, StateDirectory, StateError};
 use tfcfs::domain::ports::StoreError;
 
-use super::support::{Ran, SECRETS, State, finish};
+use super::support::{SECRETS, State, finish};
 
 /// Runs all commands, each of which must refuse, and expects the state as it was.
 #[track_caller]
@@ -17,20 +17,10 @@ fn refused(state: &State, words: &[&str]) {
         assert!(!SECRETS.iter().any(|secret| ran.out.contains(secret)), "{}", ran.out);
         ran.failed(9, words);
     }
-    let ran = mount(state);
+    let ran = finish(state.mount(&[]));
     assert_eq!(ran.code, 9, "{}", ran.err);
     assert!(words.iter().any(|word| ran.err.contains(word)), "{}", ran.err);
     assert!(state.files() == before, "something was touched");
-}
-
-fn mount(state: &State) -> Ran {
-    let (place, config) = (tempfile::tempdir().unwrap(), state.path("settings"));
-    fs::write(&config, "").unwrap();
-    let mut mount = std::process::Command::new(env!("CARGO_BIN_EXE_tfcfs"));
-    mount.arg("mount").arg(place.path()).arg("--state").arg(state.dir.path()).arg("--config").arg(&config);
-    let ran = finish(mount);
-    fs::remove_file(config).unwrap();
-    ran
 }
 
 #[test]
@@ -155,6 +145,6 @@ fn swapped_records() {
     assert!(ran.out.contains("DAMAGED") && ran.out.contains("records         9"), "{}", ran.out);
     ran.failed(9, &["2 of 9 records cannot be opened", "restore"]);
     state.run("rekey", &[]).failed(9, &["damaged record", "restore"]);
-    mount(&state).failed(9, &["damaged record", "restore"]);
+    finish(state.mount(&[])).failed(9, &["damaged record", "restore"]);
     assert!(state.files() == before);
 }

@@ -76,3 +76,24 @@ fn a_lost_key_is_said_to_be_lost() {
     }
     assert!(state.files() == before);
 }
+
+#[test]
+fn a_start_looks_in_the_same_places_in_the_same_order() {
+    let (state, credentials) = misleading();
+    let wrong = state.put("wrong", &[3; 32], 0o600);
+    let settings = state.put("settings", b"sealing_key_file = \"listed\"\n", 0o600);
+    state.put("listed", &[4; 32], 0o600);
+    let before = state.files();
+    let mount = |more: &[&str], credential: bool, words: &str| {
+        let mut mount = state.mount(more);
+        if credential {
+            mount.env("CREDENTIALS_DIRECTORY", credentials.path());
+        }
+        finish(mount).failed(9, &[words]);
+    };
+    mount(&["--sealing-key", &wrong, "--config", &settings], true, "wrong opens none");
+    mount(&["--config", &settings], true, "listed opens none");
+    mount(&[], true, "tfcfs-sealing-key opens none");
+    mount(&[], false, "sealing.key opens none");
+    assert!(state.files() == before);
+}

@@ -101,10 +101,21 @@ impl State {
 
     /// `tfcfs state COMMAND --state HERE …`
     pub fn command(&self, command: &str, more: &[&str]) -> Command {
+        self.program(&["state", command], more)
+    }
+
+    /// A start, of which a test expects that it is refused.
+    pub fn mount(&self, more: &[&str]) -> Command {
+        let place = self.dir.path().with_extension("mnt");
+        fs::create_dir_all(&place).unwrap();
+        self.program(&["mount", place.to_str().unwrap()], more)
+    }
+
+    fn program(&self, command: &[&str], more: &[&str]) -> Command {
         let settings = self.dir.path().with_extension("settings");
         fs::write(&settings, "").unwrap();
         let mut run = Command::new(env!("CARGO_BIN_EXE_tfcfs"));
-        run.args(["state", command]).arg("--state").arg(self.dir.path()).args(more);
+        run.args(command).arg("--state").arg(self.dir.path()).args(more);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TFCFS_")) {
             run.env_remove(name);
         }
@@ -121,6 +132,7 @@ impl State {
 impl Drop for State {
     fn drop(&mut self) {
         let _ = fs::remove_file(self.dir.path().with_extension("settings"));
+        let _ = fs::remove_dir(self.dir.path().with_extension("mnt"));
     }
 }
 

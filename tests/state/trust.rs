@@ -3,26 +3,8 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
-use std::process::Command;
 
-use super::support::{KEY, Ran, State, finish};
-
-fn mount(state: &State) -> Ran {
-    let place = tempfile::tempdir().unwrap();
-    let settings = place.path().join("settings");
-    fs::write(&settings, "").unwrap();
-    let mut mount = Command::new(env!("CARGO_BIN_EXE_tfcfs"));
-    // What is a file cannot be mounted on: a start that comes so far has not looked at the state yet, so name a directory.
-    fs::create_dir(place.path().join("mnt")).unwrap();
-    mount
-        .arg("mount")
-        .arg(place.path().join("mnt"))
-        .arg("--state")
-        .arg(state.dir.path())
-        .arg("--config")
-        .arg(&settings);
-    finish(mount)
-}
+use super::support::{KEY, State, finish};
 
 fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -37,7 +19,7 @@ fn a_key_that_others_can_read() {
         for command in ["check", "export", "rekey"] {
             state.run(command, &[]).failed(6, &["can be read by others", words, &mode]);
         }
-        mount(&state).failed(6, &["can be read by others", words, &mode]);
+        finish(state.mount(&[])).failed(6, &["can be read by others", words, &mode]);
     }
 }
 
@@ -58,7 +40,7 @@ fn a_directory_that_others_can_write() {
         for command in ["check", "export", "rekey"] {
             state.run(command, &[]).failed(6, &["others can write to the state directory", words, &mode]);
         }
-        mount(&state).failed(6, &["others can write to the state directory", words, &mode]);
+        finish(state.mount(&[])).failed(6, &["others can write to the state directory", words, &mode]);
     }
     set_mode(state.dir.path(), 0o755);
     state.run("check", &[]).ok();
@@ -73,13 +55,13 @@ fn what_belongs_to_somebody_else() {
     chown(state.dir.path(), Some(65534), None).unwrap();
     let words = ["the state directory", "belongs to uid 65534", "run tfcfs as that user"];
     state.run("rekey", &[]).failed(6, &words);
-    mount(&state).failed(6, &words);
+    finish(state.mount(&[])).failed(6, &words);
     state.run("check", &[]).ok();
     state.run("export", &[]).ok();
     chown(state.dir.path(), Some(0), None).unwrap();
     chown(state.path("sealing.key"), Some(65534), None).unwrap();
     let words = ["sealing.key belongs to uid 65534", "run tfcfs as that user"];
     state.run("rekey", &[]).failed(6, &words);
-    mount(&state).failed(6, &words);
+    finish(state.mount(&[])).failed(6, &words);
     state.run("check", &[]).ok();
 }
