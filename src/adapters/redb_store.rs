@@ -1,7 +1,7 @@
 //! The ledger in one redb file: durable on this host, one process at a time.
 //!
 //! A thread of its own does all disk work, so no tokio worker ever waits for a disk, and all commits that wait while
-//! one is being written share the next `fsync` (group commit). [`ledger_file`] locks and opens the file, [`format`] knows
+//! one is being written share the next `fsync` (group commit). [`ledger_file`] locks and opens the file, [`mod@format`] knows
 //! what is in it, [`writer`] is the thread, [`medium`] what redb reads and writes through, [`snapshot`] the whole ledger
 //! for work without a daemon.
 
