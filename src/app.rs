@@ -14,9 +14,8 @@ use crate::adapters::accounts::SystemAccounts;
 use crate::adapters::caller::ProcCallers;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::memory_store::MemoryStore;
-use crate::adapters::redb_store::RedbStore;
-use crate::adapters::sealed_store::SealedStore;
-use crate::adapters::sealing_key::{SealingKey, SealingKeySettings};
+use crate::adapters::sealing_key::SealingKeySettings;
+use crate::adapters::state_directory::{StateDirectory, StateError};
 use crate::adapters::tfc::{TfcClient, TfcSettings};
 use crate::config::Settings;
 use crate::domain::book::Book;
@@ -72,7 +71,7 @@ pub fn mount(plan: &MountPlan, ready: impl FnOnce()) -> Result<(), Failure> {
 }
 
 /// No core dumps, no ptrace by the same user: the process holds tokens.
-fn protect_memory() {
+pub(crate) fn protect_memory() {
     use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
         tracing::warn!(%error, "memory dumps could not be switched off");
@@ -208,7 +207,7 @@ impl Parts {
         let settings = &plan.settings;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ledger = Ledger::new(open_store(plan)?);
-        let state = |error: crate::domain::ports::StoreError| Failure::new(ExitCode::State, error.to_string());
+        let state = |error: crate::domain::ports::StoreError| Failure::from(StateError::from(error));
         let contents = ledger.load().await.map_err(state)?;
         let book = Book::new(settings.limits(), contents, clock.now());
         ledger.reserve(book.serial_limit()).await.map_err(state)?;
@@ -252,26 +251,18 @@ fn open_store(plan: &MountPlan) -> Result<Arc<dyn Store>, Failure> {
     if plan.ephemeral {
         return Ok(Arc::new(MemoryStore::new()));
     }
-    let directory = plan.settings.state.clone().unwrap_or_else(|| DEFAULT_STATE.into());
-    let fail = |text: String| Failure::new(ExitCode::State, text);
-    make_private_directory(&directory).map_err(|error| {
-        fail(format!("the state directory {} cannot be made: {error}", directory.display()))
-            .hint("name another with --state, or keep nothing with --ephemeral")
-    })?;
-    let key = SealingKey::load(&SealingKeySettings {
-        key_file: plan.settings.sealing_key_file.clone(),
-        credentials_directory: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
-        state_directory: directory.clone(),
-    })
-    .map_err(|error| fail(error.to_string()))?;
-    let file = directory.join(crate::adapters::redb_store::FILE_NAME);
-    let store = RedbStore::open(file).map_err(|error| fail(error.to_string()))?;
-    Ok(Arc::new(SealedStore::new(store, &key)))
+    let keys = key_settings(&plan.settings);
+    let state = StateDirectory::prepare(&keys.state_directory)?;
+    Ok(Arc::new(state.open(&keys)?))
 }
 
-fn make_private_directory(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+/// Where the state and its key are, as settings and environment say.
+pub fn key_settings(settings: &Settings) -> SealingKeySettings {
+    SealingKeySettings {
+        key_file: settings.sealing_key_file.clone(),
+        credentials_directory: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+        state_directory: settings.state.clone().unwrap_or_else(|| DEFAULT_STATE.into()),
+    }
 }
 
 fn host_name() -> String {

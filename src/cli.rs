@@ -1,11 +1,14 @@
 //! The command line.
 
+mod state;
+
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub use self::state::{StateArgs, StateCommand};
 use crate::domain::document::nearest;
 use crate::exit::{ExitCode, Failure};
 
@@ -17,7 +20,7 @@ use crate::exit::{ExitCode, Failure};
     about = "HCP Terraform and Terraform Enterprise API tokens as files",
     long_about = "Mounts a filesystem in which API tokens of HCP Terraform and Terraform Enterprise are files: a token is made \
                   when its file is opened and ends after the last close. The commands that look (status, leases, roles, errors, \
-                  events) read the mount itself.",
+                  events) read the mount itself; state works on the state directory of a tfcfs that does not run.",
     after_help = exit_codes()
 )]
 pub struct Cli {
@@ -81,6 +84,12 @@ pub enum Command {
         #[arg(long, env = "TFCFS_JSON", value_parser = FalseyValueParser::new())]
         json: bool,
     },
+    /// Check, export or rekey a state directory, without a daemon.
+    State {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: StateCommand,
+    },
     /// Print a completion script.
     Completions {
         /// For which shell.
@@ -136,6 +145,10 @@ pub struct MountArgs {
     /// State directory: roles, anchors and the ledger of every token, sealed; /var/lib/tfcfs if left out.
     #[arg(long, env = "TFCFS_STATE")]
     pub state: Option<PathBuf>,
+    /// Key that seals the state; else the credential tfcfs-sealing-key of systemd, else sealing.key in the state directory,
+    /// which the first start makes.
+    #[arg(long, env = "TFCFS_SEALING_KEY", value_name = "FILE")]
+    pub sealing_key: Option<PathBuf>,
     /// Keep nothing on disk; a stop revokes everything.
     #[arg(long, env = "TFCFS_EPHEMERAL", value_parser = FalseyValueParser::new())]
     pub ephemeral: bool,

@@ -1,9 +1,11 @@
-//! One function for each command. The ones that look read files of the mount and nothing else.
+//! One function for each command. The ones that look read files of the mount and nothing else;
+//! `state` works on the state directory while no daemon does.
 
 mod check;
 mod look;
 mod mount;
 mod print;
+mod state;
 mod tables;
 
 use std::path::PathBuf;
@@ -27,6 +29,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Errors(look) => tables::errors(&look),
         Command::Events { follow, look } => tables::events(&look, follow),
         Command::Check { files, kind, json } => check::check(&files, kind, json),
+        Command::State { command } => state::run(&command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tfcfs", &mut script);

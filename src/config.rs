@@ -15,6 +15,11 @@ use crate::domain::role::Limits;
 /// Where the file is when nobody says.
 pub const DEFAULT_FILE: &str = "/etc/tfcfs/tfcfs.toml";
 
+/// The default file, if it exists.
+pub fn default_file() -> Option<PathBuf> {
+    Some(PathBuf::from(DEFAULT_FILE)).filter(|file| file.exists())
+}
+
 /// Why a settings file was refused; names file and key, and says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {message}", .path.display())]

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use crate::adapters::state_directory::StateError;
+use crate::domain::ports::StoreError;
+
 /// Exit codes. Published in the README and by `tfcfs help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
@@ -22,13 +25,17 @@ pub enum ExitCode {
     State = 6,
     /// The mount does not let this user in.
     Permission = 7,
+    /// Another tfcfs uses the state directory.
+    InUse = 8,
+    /// The state is damaged, newer, or sealed with another key.
+    Corrupt = 9,
     /// A second signal ended it before everything was revoked.
     Interrupted = 130,
 }
 
 impl ExitCode {
     /// All of them with their meaning, for the help.
-    pub const ALL: [(Self, &'static str); 9] = [
+    pub const ALL: [(Self, &'static str); 11] = [
         (Self::Ok, "done"),
         (Self::Internal, "internal error"),
         (Self::Usage, "wrong command line"),
@@ -37,6 +44,8 @@ impl ExitCode {
         (Self::Settings, "a settings file or document is wrong"),
         (Self::State, "the state directory cannot be used"),
         (Self::Permission, "the mount does not let this user in"),
+        (Self::InUse, "another tfcfs uses the state directory"),
+        (Self::Corrupt, "the state is damaged, of a newer tfcfs, or sealed with another key"),
         (Self::Interrupted, "a second signal ended it before everything was revoked"),
     ];
 }
@@ -51,7 +60,9 @@ impl ExitCode {
             Self::NotMounted => "tfcfs mount DIRECTORY starts one, --mount names another",
             Self::MountPoint => "tfcfs mount --help says what a mount point must be",
             Self::Settings => "tfcfs check FILE tries a file without starting anything",
-            Self::State => "name another directory with --state, or keep nothing with --ephemeral",
+            Self::State => "name another directory with --state; tfcfs mount --ephemeral keeps nothing",
+            Self::InUse => "a running tfcfs shows its state in its mount: tfcfs status, tfcfs leases",
+            Self::Corrupt => "tfcfs state check says what can be read of it",
             Self::Permission => "run it as the owner of the mount, or as root",
         })
     }
@@ -89,5 +100,17 @@ impl fmt::Display for Failure {
             Some(hint) => write!(f, "\nhint: {hint}"),
             None => Ok(()),
         }
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        let code = match &error {
+            StateError::Store(StoreError::InUse(_)) => ExitCode::InUse,
+            StateError::Store(StoreError::Corrupt(_)) => ExitCode::Corrupt,
+            StateError::SameKey | StateError::NotReplaceable { .. } => ExitCode::Usage,
+            _ => ExitCode::State,
+        };
+        Self::new(code, error.to_string())
     }
 }

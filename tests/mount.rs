@@ -16,6 +16,7 @@ mod mount {
     mod readers;
     mod settings_file;
     mod start_stop;
+    mod storage;
     mod versions;
     mod writers;
 }

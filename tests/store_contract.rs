@@ -201,7 +201,7 @@ async fn sealed_redb() {
 async fn one_opener_at_a_time() {
     let state = State::new();
     let first = state.plain();
-    let StoreError::Unavailable(sentence) = RedbStore::open(state.ledger()).unwrap_err() else { panic!() };
+    let StoreError::InUse(sentence) = RedbStore::open(state.ledger()).unwrap_err() else { panic!() };
     assert!(sentence.contains("another tfcfs uses this state directory") && sentence.contains("--state"), "{sentence}");
     drop(first);
     state.plain();

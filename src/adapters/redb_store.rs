@@ -1,11 +1,15 @@
 //! The ledger in one redb file: durable on this host, one process at a time.
 //!
 //! A thread of its own does all disk work, so no tokio worker ever waits for a disk, and all commits that wait while
-//! one is being written share the next `fsync` (group commit). [`ledger_file`] opens and checks the file, [`writer`]
-//! is the thread, [`medium`] what redb reads and writes through.
+//! one is being written share the next `fsync` (group commit). [`ledger_file`] locks and opens the file, [`mod@format`] knows
+//! what is in it, [`writer`] is the thread, [`medium`] what redb reads and writes through, [`snapshot`] the whole ledger
+//! for work without a daemon.
 
+mod format;
 mod ledger_file;
 mod medium;
+mod sentences;
+mod snapshot;
 mod writer;
 
 use std::fmt;
@@ -17,6 +21,7 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 use self::ledger_file::LedgerFile;
+pub use self::snapshot::{OfflineLedger, Snapshot};
 use self::writer::{Job, Opener, Writer};
 use crate::domain::ports::{Change, Record, Store, StoreError, Version};
 
@@ -40,12 +45,25 @@ impl RedbStore {
     /// serving, not from a tokio worker.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] for a foreign, damaged or newer file, [`StoreError::Unavailable`] if it is in use by
-    /// another process or the medium says no. The sentence names the file and a way out.
+    /// [`StoreError::Corrupt`] for a foreign, damaged or newer file, [`StoreError::InUse`] if another process has it,
+    /// [`StoreError::Unavailable`] if the medium says no. The sentence names the file and a way out.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::open_verified(path, |_| Ok(())).map(|(store, ())| store)
+    }
+
+    /// The same, and `verify` gets all records before a byte of the file is written; what it answers is returned.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and what `verify` says.
+    pub fn open_verified<T>(
+        path: impl AsRef<Path>,
+        verify: impl FnOnce(Vec<Record>) -> Result<T, StoreError>,
+    ) -> Result<(Self, T), StoreError> {
         let path = path.as_ref();
         let file = LedgerFile::open(path)?;
-        Self::start(path, Box::new(move |after_failure| file.database(after_failure)))
+        let verified = verify(snapshot::of(&file.image()?, path)?.records)?;
+        let open = move |after_failure| if after_failure { file.reopen() } else { file.database() };
+        Ok((Self::start(path, Box::new(open))?, verified))
     }
 
     fn start(path: &Path, opener: Opener) -> Result<Self, StoreError> {

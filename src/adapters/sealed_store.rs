@@ -1,92 +1,56 @@
 //! A store around a store that seals every value: what lies below sees keys, versions and ciphertext only.
-//!
-//! XChaCha20-Poly1305 with a random 24-byte nonce for each write. The key text is authenticated with the value, so
-//! that one record cannot be passed off as another. Not covered: a whole record, or the whole file, that somebody
-//! puts back to what it was earlier.
 
 use std::fmt;
 
 use async_trait::async_trait;
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use parking_lot::Mutex;
+use zeroize::Zeroize;
 
+use super::seal::Seal;
 use super::sealing_key::SealingKey;
 use crate::domain::ports::{Change, Record, Store, StoreError, Version};
-
-/// First byte of a sealed value.
-const FORMAT: u8 = 1;
-/// Bytes of a nonce, which follow it.
-const NONCE: usize = 24;
 
 /// A [`Store`] whose values are sealed in the store it wraps.
 pub struct SealedStore<S> {
     inner: S,
-    cipher: XChaCha20Poly1305,
+    seal: Seal,
+    /// What a check at the start has read and opened already: the answer to the first load, unless a commit came before.
+    loaded: Mutex<Option<Vec<Record>>>,
 }
 
 impl<S: Store> SealedStore<S> {
     /// Seals what goes into `inner` and opens what comes out of it.
     pub fn new(inner: S, key: &SealingKey) -> Self {
-        Self { inner, cipher: XChaCha20Poly1305::new(key.expose().into()) }
+        Self { inner, seal: Seal::new(key), loaded: Mutex::default() }
     }
 
-    fn seal(&self, key: &str, value: &[u8]) -> Result<Vec<u8>, StoreError> {
-        let mut nonce = [0; NONCE];
-        getrandom::fill(&mut nonce).map_err(|e| {
-            StoreError::Unavailable(format!("the kernel gives no random numbers ({e}), so nothing can be sealed"))
-        })?;
-        let sealed = self
-            .cipher
-            .encrypt(&XNonce::from(nonce), Payload { msg: value, aad: key.as_bytes() })
-            .map_err(|_| StoreError::Unavailable(format!("the record {key} is too big to be sealed")))?;
-        let mut bytes = Vec::with_capacity(1 + NONCE + sealed.len());
-        bytes.push(FORMAT);
-        bytes.extend_from_slice(&nonce);
-        bytes.extend_from_slice(&sealed);
-        Ok(bytes)
+    /// The same for a store of which all records are known and opened, and which nobody else can change.
+    pub(super) fn loaded(inner: S, key: &SealingKey, records: Vec<Record>) -> Self {
+        Self { loaded: Mutex::new(Some(records)), ..Self::new(inner, key) }
     }
-
-    fn unseal(&self, key: &str, bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
-        let (&format, rest) = bytes.split_first().ok_or_else(|| damaged(key))?;
-        if format > FORMAT {
-            return Err(StoreError::Corrupt(format!(
-                "the record {key} was sealed by a newer tfcfs (format {format}), or it is damaged; run that version, \
-                 or restore the ledger from a backup"
-            )));
-        }
-        if format != FORMAT {
-            return Err(damaged(key));
-        }
-        let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or_else(|| damaged(key))?;
-        self.cipher
-            .decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: key.as_bytes() })
-            .map_err(|_| damaged(key))
-    }
-}
-
-fn damaged(key: &str) -> StoreError {
-    StoreError::Corrupt(format!(
-        "wrong sealing key or damaged record ({key}): give tfcfs the key that sealed this ledger, restore ledger and \
-         key from the same backup, or move the ledger away and start with an empty one (the tokens it recorded then \
-         live until their own end)"
-    ))
 }
 
 #[async_trait]
 impl<S: Store> Store for SealedStore<S> {
     async fn load(&self) -> Result<Vec<Record>, StoreError> {
+        if let Some(records) = self.loaded.lock().take() {
+            return Ok(records);
+        }
         let mut records = self.inner.load().await?;
         for record in &mut records {
-            record.value = self.unseal(&record.key, &record.value)?;
+            record.value = self.seal.unseal(&record.key, &record.value)?;
         }
         Ok(records)
     }
 
     async fn commit(&self, mut changes: Vec<Change>) -> Result<Version, StoreError> {
+        for record in self.loaded.lock().take().iter_mut().flatten() {
+            record.value.zeroize();
+        }
         for Change { key, value, .. } in &mut changes {
             if let Some(value) = value {
-                let sealed = self.seal(key, value)?;
-                zeroize::Zeroize::zeroize(value);
+                let sealed = self.seal.seal(key, value)?;
+                value.zeroize();
                 *value = sealed;
             }
         }
@@ -97,42 +61,5 @@ impl<S: Store> Store for SealedStore<S> {
 impl<S: fmt::Debug> fmt::Debug for SealedStore<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SealedStore({:?})", self.inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::adapters::memory_store::MemoryStore;
-
-    fn store(byte: u8) -> SealedStore<MemoryStore> {
-        SealedStore::new(MemoryStore::new(), &SealingKey::from_bytes([byte; 32]))
-    }
-
-    #[test]
-    fn what_was_sealed_opens_again_and_never_looks_the_same_twice() {
-        let store = store(1);
-        let (one, two) = (store.seal("k", b"hunter2").unwrap(), store.seal("k", b"hunter2").unwrap());
-        assert_ne!(one, two);
-        assert_eq!(store.unseal("k", &one).unwrap(), b"hunter2");
-        assert_eq!(store.unseal("k", &two).unwrap(), b"hunter2");
-    }
-
-    #[test]
-    fn any_flipped_bit_any_cut_another_name_or_another_key_is_found() {
-        let sealer = store(1);
-        let sealed = sealer.seal("k", b"hunter2").unwrap();
-        for bit in 0..sealed.len() * 8 {
-            let mut bad = sealed.clone();
-            bad[bit / 8] ^= 1 << (bit % 8);
-            assert!(matches!(sealer.unseal("k", &bad), Err(StoreError::Corrupt(_))), "bit {bit}");
-        }
-        for len in 0..sealed.len() {
-            assert!(matches!(sealer.unseal("k", &sealed[..len]), Err(StoreError::Corrupt(_))), "cut to {len}");
-        }
-        for error in [sealer.unseal("other", &sealed).unwrap_err(), store(2).unseal("k", &sealed).unwrap_err()] {
-            let StoreError::Corrupt(sentence) = error else { panic!("{error:?}") };
-            assert!(sentence.contains("wrong sealing key or damaged record"), "{sentence}");
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! `tfcfs mount` and `tfcfs umount`.
 
 use std::io::{BufRead, BufReader, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use tracing_subscriber::EnvFilter;
@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use super::look::find_mount;
 use crate::app::{self, MountPlan};
 use crate::cli::{LogFormat, MountArgs};
-use crate::config::{DEFAULT_FILE, Settings};
+use crate::config::{Settings, default_file};
 use crate::exit::{ExitCode, Failure};
 use crate::mount_point::{self, MountPointError};
 
@@ -39,8 +39,7 @@ pub(super) fn mount(args: MountArgs) -> Result<(), Failure> {
 }
 
 fn plan(args: &MountArgs) -> Result<MountPlan, Failure> {
-    let default = Path::new(DEFAULT_FILE);
-    let file = args.config.clone().or_else(|| default.exists().then(|| default.to_owned()));
+    let file = args.config.clone().or_else(default_file);
     // Read again later, when a daemon is in another directory.
     let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
     let file = file.map(absolute);
@@ -50,6 +49,7 @@ fn plan(args: &MountArgs) -> Result<MountPlan, Failure> {
     };
     settings.allow_other |= args.allow_other;
     settings.state = args.state.clone().or(settings.state).map(absolute);
+    settings.sealing_key_file = args.sealing_key.clone().or(settings.sealing_key_file).map(absolute);
     Ok(MountPlan { mount_point: args.mount_point.clone(), settings, settings_file: file, ephemeral: args.ephemeral })
 }
 

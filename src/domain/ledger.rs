@@ -3,15 +3,17 @@
 //! Typed records over [`Store`]. A token can only be published as [`Durable`], and only [`Ledger::live`] makes one: so
 //! nothing is handed out that the store has not accepted.
 
+mod stored;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
+pub use self::stored::Stored;
 use super::anchor::{Address, Anchor};
 use super::anchor_rotation::AnchorToken;
 use super::lease::{LeaseId, LeaseRecord, Phase, Serial};
@@ -122,32 +124,19 @@ impl Ledger {
     pub async fn load(&self) -> Result<Contents, StoreError> {
         let mut contents = Contents { next_serial: 1, ..Contents::default() };
         for mut record in self.store.load().await? {
-            let (kind, name) = record.key.split_once('/').unwrap_or((&record.key, ""));
-            let value = &record.value;
-            match kind {
-                "role" => contents.roles.push((parse_name(&record.key, name)?, decode(&record.key, value)?)),
-                "anchor" => contents.anchors.push(decode(&record.key, value)?),
-                "anchor-token" => contents.anchor_tokens.push(decode(&record.key, value)?),
-                "lease" => {
-                    let lease: LeaseRecord = decode(&record.key, value)?;
+            match Stored::decode(&record.key, &record.value)? {
+                Stored::Role(name, role) => contents.roles.push((name, role)),
+                Stored::Anchor(anchor) => contents.anchors.push(anchor),
+                Stored::AnchorToken(token) => contents.anchor_tokens.push(*token),
+                Stored::Lease(lease) => {
                     self.versions.lock().insert(lease.id.clone(), record.version);
-                    contents.leases.push(lease);
+                    contents.leases.push(*lease);
                 }
-                "linger" => {
-                    let (id, end): (LeaseId, Timestamp) = decode(&record.key, value)?;
-                    contents.lingers.insert(id, end);
-                }
-                "number" => {
-                    contents.numbers.insert(parse_name(&record.key, name)?, decode(&record.key, value)?);
-                }
-                "rotation" => {
-                    contents.rotations.insert(parse_name(&record.key, name)?, decode(&record.key, value)?);
-                }
-                "team" => {
-                    contents.teams.insert(name.to_owned(), decode(&record.key, value)?);
-                }
-                "counter" => contents.next_serial = decode(&record.key, value)?,
-                _ => return Err(corrupt(&record.key)),
+                Stored::Linger(id, end) => drop(contents.lingers.insert(id, end)),
+                Stored::Number(name, number) => drop(contents.numbers.insert(name, number)),
+                Stored::Rotation(name, rotation) => drop(contents.rotations.insert(name, rotation)),
+                Stored::Team(key, id) => drop(contents.teams.insert(key, id)),
+                Stored::NextSerial(next) => contents.next_serial = next,
             }
             record.value.zeroize();
         }
@@ -272,19 +261,4 @@ pub fn team_key(address: &Address, organization: &str, team: &str) -> String {
 
 fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).expect("ledger records have string keys and no failing serializers")
-}
-
-fn decode<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, StoreError> {
-    // The parser's message could quote a value; the key is enough.
-    serde_json::from_slice(value).map_err(|_| corrupt(key))
-}
-
-fn parse_name(key: &str, name: &str) -> Result<RoleName, StoreError> {
-    name.parse().map_err(|_| corrupt(key))
-}
-
-fn corrupt(key: &str) -> StoreError {
-    StoreError::Corrupt(format!(
-        "the ledger's record \"{key}\" cannot be understood; it was written by another version, or the file is damaged: restore the state directory from a backup"
-    ))
 }

@@ -212,6 +212,9 @@ pub enum StoreError {
     /// The medium failed: full, read-only, gone.
     #[error("{0}")]
     Unavailable(String),
+    /// Somebody else has it open.
+    #[error("{0}")]
+    InUse(String),
     /// The bytes are not ours, truncated or tampered with, or the key is wrong.
     #[error("{0}")]
     Corrupt(String),

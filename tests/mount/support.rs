@@ -99,7 +99,12 @@ impl Site {
     }
 
     fn start(self: &Arc<Self>, state: &[&str]) -> Daemon {
-        let child = self.command(state).spawn().unwrap();
+        self.start_command(&mut self.command(state))
+    }
+
+    /// Runs a command that mounts here, and waits until the mount answers.
+    pub fn start_command(self: &Arc<Self>, command: &mut Command) -> Daemon {
+        let child = command.spawn().unwrap();
         let mut daemon = Daemon { site: self.clone(), child };
         let start = Instant::now();
         while fs::read(self.at("status")).is_err() {

@@ -5,11 +5,13 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use redb::StorageBackend;
+
+use super::sentences::REPLACED;
 
 /// The ledger file. Whoever made it holds the lock.
 #[derive(Debug)]
@@ -29,7 +31,12 @@ impl StorageBackend for FileMedium {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.0.sync_data()?;
+        // Removed, or replaced by a restored copy: what is written here is lost when the process ends.
+        if self.0.metadata()?.nlink() == 0 {
+            return Err(io::Error::new(REPLACED, "it was removed or replaced while in use"));
+        }
+        Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {

@@ -6,11 +6,11 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::ledger_file::{FORMAT, META};
+use super::format::{FORMAT, META, Migration};
 use super::medium::FileMedium;
 use super::*;
 use crate::domain::ports::Expect;
-use redb::{Builder, Database, StorageBackend};
+use redb::{Builder, Database, ReadableDatabase, ReadableTable, StorageBackend};
 
 fn put(key: &str, value: &[u8]) -> Vec<Change> {
     vec![Change { key: key.into(), expect: Expect::Any, value: Some(value.to_vec()) }]
@@ -72,6 +72,38 @@ async fn a_newer_format_is_refused_untouched() {
     assert!(place.refused().contains("written by a newer tfcfs (ledger format 2, this one knows up to 1)"));
 }
 
+/// No format but the first was ever written, so the steps here are made up: what is proven is that each step from the file's
+/// format on is done once, in order and together with the new number, and that a step that fails changes nothing.
+#[tokio::test]
+async fn an_older_format_is_migrated_in_one_transaction() {
+    fn mark(write: &redb::WriteTransaction, step: u64) -> Result<(), redb::Error> {
+        let mut meta = write.open_table(META)?;
+        let before = meta.get("steps")?.map_or(0, |steps| steps.value());
+        meta.insert("steps", before * 10 + step)?;
+        Ok(())
+    }
+    let steps: [Migration; 3] = [|write| mark(write, 1), |write| mark(write, 2), |write| mark(write, 3)];
+    let fails: [Migration; 2] = [steps[0], |_| Err(redb::Error::Corrupted("made up".into()))];
+    let place = Place::filled().await;
+    let numbers = |database: &Database| {
+        let meta = database.begin_read().unwrap().open_table(META).unwrap();
+        let number = |key| meta.get(key).unwrap().map(|number| number.value());
+        (number("format"), number("steps"))
+    };
+    let open = |first, steps: &[Migration]| {
+        let file = File::options().read(true).write(true).open(&place.path).unwrap();
+        format::opened(FileMedium(Arc::new(file)), &place.path, format::Pages::Unknown, first, steps)
+    };
+    assert!(matches!(open(1, &fails), Err(StoreError::Corrupt(_))));
+    assert_eq!(numbers(&open(1, &[]).unwrap()), (Some(1), None));
+    assert_eq!(numbers(&open(1, &steps[..2]).unwrap()), (Some(3), Some(12)));
+    assert_eq!(numbers(&open(1, &steps).unwrap()), (Some(4), Some(123)));
+    assert_eq!(numbers(&open(1, &steps).unwrap()), (Some(4), Some(123)), "once");
+    assert!(place.refused().contains("ledger format 4"), "this tfcfs is the older one now");
+    // The first format is forgotten some day: what is older still is not guessed at.
+    assert!(matches!(open(5, &[]), Err(StoreError::Corrupt(_))));
+}
+
 #[tokio::test]
 async fn truncated_files_are_refused_untouched() {
     let place = Place::filled().await;
@@ -111,7 +143,7 @@ async fn flipped_bits_are_refused_or_harmless() {
 async fn a_second_opener_is_told_so() {
     let place = Place::filled().await;
     let first = RedbStore::open(&place.path).unwrap();
-    let StoreError::Unavailable(sentence) = RedbStore::open(&place.path).unwrap_err() else { panic!() };
+    let StoreError::InUse(sentence) = RedbStore::open(&place.path).unwrap_err() else { panic!() };
     assert!(sentence.contains("another tfcfs uses this state directory"), "{sentence}");
     drop(first);
     RedbStore::open(&place.path).unwrap();
@@ -184,7 +216,7 @@ impl Faulty {
         let (medium, name) = (self.clone(), path.to_owned());
         let open = move |_| {
             let database = Builder::new().create_with_backend(medium.clone());
-            database.map_err(|e| ledger_file::explain(&name, e))
+            database.map_err(|e| sentences::explain(&name, e))
         };
         RedbStore::start(path, Box::new(open)).unwrap()
     }
@@ -211,11 +243,32 @@ async fn a_full_disk_is_reported_and_forgiven() {
 }
 
 #[tokio::test]
+async fn a_ledger_that_lost_its_name_takes_no_more_records() {
+    for replace in [false, true] {
+        let place = Place::filled().await;
+        let store = RedbStore::open(&place.path).unwrap();
+        let copy = place.path.with_extension("copy");
+        fs::copy(&place.path, &copy).unwrap();
+        if replace {
+            fs::rename(&copy, &place.path).unwrap()
+        } else {
+            fs::remove_file(&place.path).unwrap()
+        }
+        for _ in 0..2 {
+            let StoreError::Unavailable(sentence) = store.commit(put("lost", b"x")).await.unwrap_err() else {
+                panic!()
+            };
+            assert!(sentence.contains("removed or replaced") && sentence.contains("/proc/PID/fd"), "{sentence}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn making_durable_again_changes_nothing() {
     let place = Place::filled().await;
     let before = RedbStore::open(&place.path).unwrap().load().await.unwrap();
     let file = LedgerFile::open(&place.path).unwrap();
-    let store = RedbStore::start(&place.path, Box::new(move |_| file.database(true))).unwrap();
+    let store = RedbStore::start(&place.path, Box::new(move |_| file.reopen())).unwrap();
     assert_eq!(store.load().await.unwrap(), before);
 }
 

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
-use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::{Database, ReadableTable, WriteTransaction};
 use tokio::sync::oneshot;
 
-use super::ledger_file::{META, RECORDS, VERSION_KEY, explain};
+use super::format::{META, RECORDS, VERSION_KEY};
+use super::sentences::explain;
+use super::snapshot::load;
 use crate::domain::ports::{Change, Record, StoreError, Version};
 
 /// Opens the database; `true` if the last one was given up after a failure.
@@ -81,17 +83,6 @@ impl Writer {
         self.database = Some(database);
         Ok(done)
     }
-}
-
-fn load(database: &Database) -> Result<Vec<Record>, redb::Error> {
-    let records = database.begin_read()?.open_table(RECORDS)?;
-    let mut loaded = Vec::new();
-    for entry in records.iter()? {
-        let (key, value) = entry?;
-        let (version, bytes) = value.value();
-        loaded.push(Record { key: key.value().to_owned(), value: bytes.to_vec(), version: Version(version) });
-    }
-    Ok(loaded)
 }
 
 /// One transaction, hence one `fsync`, for all of them; each sees those before it.
