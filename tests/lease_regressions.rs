@@ -80,3 +80,29 @@ async fn a_role_renamed_onto_a_removed_one_replaces_its_lease() {
     }
     assert_eq!(m.api.count("create"), 3, "two at the opens, one successor");
 }
+
+/// A removed role's node was as long as what one of its holders read, not as long as what the kernel has pages of.
+#[test]
+fn a_node_of_a_removed_role_has_the_size_of_what_is_read_through_its_pages() {
+    let write = |role, doc| Op::WriteRole { role, doc };
+    let pinned = |pin| Op::OpenPinned { pin, tid: 1 };
+    let ops = [
+        write(2, TEAM_1),
+        open(2),
+        Op::Rename { from: 2, to: 1 },
+        Op::RemoveRole { role: 1 },
+        write(2, TEAM_1),
+        pinned(0),
+        pinned(0),
+        Op::Open { role: 2, door: 1, tid: 1 },
+        open(2),
+        write(2, TEAM_2),
+        Op::TokenLength { length: 30 },
+        open(0),
+        pinned(8),
+        Op::Forget { pin: 0 },
+        open(0),
+        Op::RemoveRole { role: 2 },
+    ];
+    block_on(World::run(&ops));
+}

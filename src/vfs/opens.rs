@@ -166,13 +166,16 @@ impl Opens {
         table.open.iter().filter(|(_, (other, _))| *other == node).map(|(handle, _)| *handle).collect()
     }
 
-    /// Lease and size of an open door of a node.
+    /// Lease and size of an open door of a node: of one that reads it through its pages if there is one, for that one's
+    /// reads are cut to the size that the kernel is told.
     pub fn door_of_node(&self, node: Ino) -> Option<(Serial, u64)> {
         let table = self.handles.lock();
-        table.open.values().find_map(|(other, open)| match open {
-            Open::Door { lease, bytes, .. } if *other == node => Some((*lease, bytes.len() as u64)),
+        let doors = table.open.values().filter(|(other, _)| *other == node);
+        let doors = doors.filter_map(|(_, open)| match open {
+            Open::Door { lease, bytes, direct } => Some((*direct, *lease, bytes.len() as u64)),
             _ => None,
-        })
+        });
+        doors.min_by_key(|(direct, ..)| *direct).map(|(_, lease, size)| (lease, size))
     }
 
     /// Documents being written for `target`.
