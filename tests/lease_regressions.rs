@@ -106,3 +106,17 @@ fn a_node_of_a_removed_role_has_the_size_of_what_is_read_through_its_pages() {
     ];
     block_on(World::run(&ops));
 }
+
+/// The node of an unshared open, pinned, after its role became another one: the size followed neither of its contents.
+#[test]
+fn an_unshared_node_whose_role_changes_keeps_its_readers_content() {
+    let ops = [
+        open(1),
+        Op::WriteRole { role: 1, doc: Doc { share: 2, ..TEAM_1 } },
+        Op::Open { role: 1, door: 1, tid: 1 },
+        Op::WriteRole { role: 0, doc: TEAM_1 },
+        Op::WriteRole { role: 1, doc: Doc { owner: 3, times: 1, ..TEAM_1 } },
+        Op::OpenPinned { pin: 19, tid: 1 },
+    ];
+    block_on(World::run(&ops));
+}

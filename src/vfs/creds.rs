@@ -376,8 +376,8 @@ impl Vfs {
                 Some(lease) => lease,
                 None => me.obtain(&knock).await?,
             };
-            me.make_true(&knock, &pages, lease, portal, untouched).await;
-            me.hand_out(&knock, lease, portal)
+            let direct = !me.make_true(&knock, &pages, lease, untouched).await;
+            me.hand_out(&knock, lease, portal || direct)
         })
     }
 
@@ -391,41 +391,45 @@ impl Vfs {
         }
     }
 
-    /// Makes the pages of a changing node show `lease`.
-    async fn make_true(&self, knock: &Knock, pages: &Pages, lease: Serial, portal: bool, untouched: bool) {
+    /// Makes the pages of a changing node show `lease`. False when somebody still reads another content there: that one
+    /// keeps pages and size, else its reads would be cut. They are made true by a later open then.
+    async fn make_true(&self, knock: &Knock, pages: &Pages, lease: Serial, untouched: bool) -> bool {
         let mut shows = pages.shows.lock().await;
         if !self.shows_already(knock, *shows, lease, untouched) {
-            if portal {
-                self.readers_gone(knock, lease).await;
-            }
-            // Those who still read it from when it was current keep their content and size: else their reads would be cut.
-            // This handle reads past the pages; they are made true by a later open.
-            if portal && self.is_in_use(knock.node, knock.serial) {
-                return;
+            self.readers_gone(knock, lease).await;
+            if self.is_in_use(knock.node, lease) {
+                return false;
             }
             self.rewrite(knock, lease).await;
         }
         *shows = (*shows).max(Some(lease));
+        true
     }
 
-    /// Whether somebody reads a superseded node through its pages since it was current.
-    pub(super) fn is_in_use(&self, node: Ino, serial: Serial) -> bool {
-        let lives = self.issuer.book().lease(serial).is_some_and(|lease| lease.ended.is_none());
-        lives && self.opens.is_cached(node)
+    /// Somebody who reads a node through its pages, with a lease that has not ended.
+    pub(super) fn page_reader(&self, node: Ino) -> Option<(Serial, u64)> {
+        let readers = self.opens.page_readers(node);
+        let book = self.issuer.book();
+        readers.into_iter().find(|(serial, _)| book.lease(*serial).is_some_and(|lease| lease.ended.is_none()))
     }
 
-    /// A content of another size has to wait for those who opened the node just before it was superseded: one inode has
-    /// one size. Most are gone within milliseconds; nobody is waited for longer than [`RETRY`] after the change.
+    /// Whether the pages of a node are another lease's, to somebody who reads it or is about to.
+    fn is_in_use(&self, node: Ino, lease: Serial) -> bool {
+        self.opens.is_seated(node) || self.page_reader(node).is_some_and(|(reader, _)| reader != lease)
+    }
+
+    /// A content of another size has to wait for those who opened the node just before it changed: one inode has one size.
+    /// Most are gone within milliseconds; nobody is waited for longer than [`RETRY`] after the change.
     async fn readers_gone(&self, knock: &Knock, lease: Serial) {
-        let size = |lease| self.bytes_of(knock, lease).map(|bytes| bytes.len());
-        if size(knock.serial) == size(lease) {
+        let Some((reader, size)) = self.page_reader(knock.node) else { return };
+        if self.bytes_of(knock, lease).map(|bytes| bytes.len() as u64) == Some(size) {
             return;
         }
-        let superseded_at = self.issuer.book().lease(knock.serial).and_then(|lease| lease.superseded_at);
+        let superseded_at = self.issuer.book().lease(reader).and_then(|lease| lease.superseded_at);
         let Some(end) = superseded_at.map(|at| later(at, RETRY)) else { return };
         let left = Duration::try_from(self.issuer.now().duration_until(end)).unwrap_or_default();
         let gone = async {
-            while self.is_in_use(knock.node, knock.serial) {
+            while self.is_in_use(knock.node, lease) {
                 tokio::time::sleep(READERS_POLL).await;
             }
         };

@@ -146,11 +146,19 @@ impl Opens {
         table.open.iter().filter(|(_, (_, open))| held(open)).map(|(handle, _)| *handle).collect()
     }
 
-    /// Whether somebody reads a node through its pages, or is about to.
-    pub fn is_cached(&self, node: Ino) -> bool {
+    /// Whether an opener has taken a place at a node.
+    pub fn is_seated(&self, node: Ino) -> bool {
+        self.handles.lock().seats.contains_key(&node)
+    }
+
+    /// Lease and size of each handle that reads a node through its pages.
+    pub fn page_readers(&self, node: Ino) -> Vec<(Serial, u64)> {
         let table = self.handles.lock();
-        let cached = |open: &Open| matches!(open, Open::Door { direct: false, .. });
-        table.seats.contains_key(&node) || table.open.values().any(|(other, open)| *other == node && cached(open))
+        let cached = table.open.values().filter_map(|(other, open)| match open {
+            Open::Door { lease, bytes, direct: false } if *other == node => Some((*lease, bytes.len() as u64)),
+            _ => None,
+        });
+        cached.collect()
     }
 
     /// Nodes through which a lease is open.

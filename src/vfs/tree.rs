@@ -250,14 +250,14 @@ impl Vfs {
         let (uid, gid, mode) = self.access(role)?;
         let name = self.role_name(role)?;
         let lengths = self.doors.lengths(role);
-        let shown = match &scope {
-            Some(scope) => Some(scope.clone()),
-            // As long as somebody reads the former content of a portal, the size is that one's.
-            None => {
-                let node = Node::SharedDoor { role, door, serial }.ino();
-                self.doors.shown_by(node).filter(|_| !self.is_in_use(node, serial))
-            }
+        let node = match &scope {
+            Some(_) => Node::OpenDoor { role, door, serial }.ino(),
+            None => Node::SharedDoor { role, door, serial }.ino(),
         };
+        let changing = self.doors.shown_by(node);
+        // As long as somebody reads the former content of a changing node, or is about to, the size is that one's.
+        let reader = changing.as_ref().and_then(|_| self.page_reader(node));
+        let shown = changing.filter(|_| !self.opens.is_seated(node)).or_else(|| scope.clone());
         let book = self.issuer.book();
         let Some(entry) = book.role(&name) else { return no_entry() };
         let lease = match &shown {
@@ -265,9 +265,10 @@ impl Vfs {
             None => book.lease(serial),
         };
         let bytes = lease.and_then(|lease| doors::render(door, &name, &lease.record));
-        let size = match &bytes {
-            Some(bytes) => bytes.len() as u64,
-            None => {
+        let size = match (reader, &bytes) {
+            (Some((_, size)), _) => size,
+            (None, Some(bytes)) => bytes.len() as u64,
+            (None, None) => {
                 let host = book.anchor(&entry.role.anchor).map(|anchor| anchor.anchor.access.address.host());
                 let host = host.unwrap_or_else(|| crate::domain::anchor::Address::hcp().host());
                 doors::guess(door, &name, &entry.role, book.limits(), host, lengths)

@@ -94,10 +94,9 @@ struct Held {
 }
 
 impl Held {
-    /// Whether it reads a shared node, and through its pages.
+    /// Whether it reads a node through its pages.
     fn reads_pages_of(&self, node: Node) -> bool {
-        let shared = matches!(node, Node::SharedDoor { .. });
-        shared && self.node == node && !self.opened.direct && self.ended.is_none()
+        self.node == node && !self.opened.direct && self.ended.is_none()
     }
 }
 
@@ -469,7 +468,10 @@ impl World {
                     assert_eq!(bytes, held.bytes, "a handle keeps its one token");
                     if held.reads_pages_of(held.node)
                         && let Ok(attr) = self.m.vfs.getattr(held.node.ino())
-                        && matches!(held.node, Node::SharedDoor { door: Door::Token, .. })
+                        && matches!(
+                            held.node,
+                            Node::SharedDoor { door: Door::Token, .. } | Node::OpenDoor { door: Door::Token, .. }
+                        )
                     {
                         assert_eq!(attr.size, bytes.len() as u64, "what is read through pages is not cut");
                     }
