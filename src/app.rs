@@ -171,6 +171,10 @@ fn free_mount_point(path: &Path) -> Result<(), Failure> {
             format!("a live tfcfs is mounted on {shown} already"),
             &format!("stop that one, or unmount it: tfcfs umount {shown}"),
         ),
+        MountPoint::SilentTfcfs => fail(
+            format!("a tfcfs is mounted on {shown} that does not answer: it is stopped, overloaded, or was killed"),
+            &format!("look at its process; if there is none, take the mount away: umount -f -l {shown}"),
+        ),
         MountPoint::OtherFuse { fstype, source } => fail(
             format!("{shown} is a mount of {fstype} ({source})"),
             "choose another directory, or unmount that filesystem first",

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
 use self::mountinfo::Mount;
-use self::probe::{Found, resolve};
+use self::probe::{Found, Pulse, resolve};
 
 /// What is at a path where we want to mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +26,11 @@ pub enum MountPoint {
     NotADirectory,
     /// A directory on which nothing with a daemon is mounted.
     Free,
-    /// A mount of ours whose daemon lives, or hangs.
+    /// A mount of ours whose daemon answers.
     LiveTfcfs,
+    /// A mount of ours that does not answer in time: its daemon is stopped or overloaded, or died in a way that left the
+    /// kernel waiting. Whoever touches it hangs.
+    SilentTfcfs,
     /// A mount of ours whose daemon is gone ("Transport endpoint is not connected").
     DeadTfcfs,
     /// Another FUSE filesystem.
@@ -80,8 +83,7 @@ pub enum MountPointError {
     },
 }
 
-/// Finds out what is at `path`. Takes one second at most for each part of the path that does not answer; a mount of
-/// ours that does not answer counts as alive.
+/// Finds out what is at `path`. Takes one second at most for each part of the path that does not answer.
 ///
 /// # Errors
 /// [`MountPointError::MountTable`], [`MountPointError::Hangs`], [`MountPointError::Unreadable`].
@@ -94,13 +96,11 @@ fn inspect_in(path: &Path, mounts: &[Mount]) -> Result<MountPoint, MountPointErr
         Found::Missing => MountPoint::Missing,
         Found::File => MountPoint::NotADirectory,
         Found::Directory => MountPoint::Free,
-        Found::Mount(mount) if mount.is_tfcfs() => {
-            if probe::is_dead(&mount.point) {
-                MountPoint::DeadTfcfs
-            } else {
-                MountPoint::LiveTfcfs
-            }
-        }
+        Found::Mount(mount) if mount.is_tfcfs() => match probe::ask(&mount.point) {
+            Pulse::Beats => MountPoint::LiveTfcfs,
+            Pulse::Stopped => MountPoint::DeadTfcfs,
+            Pulse::Unknown => MountPoint::SilentTfcfs,
+        },
         Found::Mount(mount) => MountPoint::OtherFuse { fstype: mount.fstype.clone(), source: mount.source.clone() },
     })
 }

@@ -57,9 +57,9 @@ fn is_mounted(point: &Path) -> bool {
 }
 
 #[test]
-fn a_hung_mount_counts_as_alive_a_dead_one_is_taken_away() {
+fn a_hung_mount_is_told_from_a_dead_one_and_that_is_taken_away() {
     let Some(mut mounted) = Unanswered::new("fuse.tfcfs", "tfcfs") else { return };
-    assert_eq!(inspect(&mounted.point()).unwrap(), MountPoint::LiveTfcfs);
+    assert_eq!(inspect(&mounted.point()).unwrap(), MountPoint::SilentTfcfs);
     let below = inspect(&mounted.point().join("creds"));
     assert!(matches!(below, Err(MountPointError::Hangs(_))), "{below:?}");
     mounted.kill_daemon();
@@ -76,7 +76,7 @@ fn a_hung_mount_counts_as_alive_a_dead_one_is_taken_away() {
 #[test]
 fn ours_by_source_and_others_by_type() {
     let Some(ours) = Unanswered::new("fuse", "tfcfs") else { return };
-    assert_eq!(inspect(&ours.point()).unwrap(), MountPoint::LiveTfcfs);
+    assert_eq!(inspect(&ours.point()).unwrap(), MountPoint::SilentTfcfs);
     let other = Unanswered::new("fuse.other", "host:/a b").unwrap();
     let found = inspect(&other.point()).unwrap();
     assert_eq!(found, MountPoint::OtherFuse { fstype: "fuse.other".into(), source: "host:/a b".into() });

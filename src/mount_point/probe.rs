@@ -79,12 +79,26 @@ pub(super) fn resolve<'a>(path: &Path, mounts: &'a [Mount]) -> Result<Found<'a>,
     Ok(found)
 }
 
-/// Whether the daemon of the mount at `point` is gone. No answer in time means that it hangs, not that it is gone.
-pub(super) fn is_dead(point: &Path) -> bool {
+/// How the daemon of a mount is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pulse {
+    /// It answers, with an error perhaps.
+    Beats,
+    /// It is gone.
+    Stopped,
+    /// No answer in time.
+    Unknown,
+}
+
+/// Asks the daemon of the mount at `point`.
+pub(super) fn ask(point: &Path) -> Pulse {
     let point = point.to_owned();
-    let answer = within(PATIENCE, move || rustix::fs::statfs(&point).map(drop));
-    // CONNABORTED: it went while we asked. CONNREFUSED: it went before it had begun.
-    matches!(answer, Some(Err(Errno::NOTCONN | Errno::CONNABORTED | Errno::CONNREFUSED)))
+    match within(PATIENCE, move || rustix::fs::statfs(&point).map(drop)) {
+        // CONNABORTED: it went while we asked. CONNREFUSED: it went before it had begun.
+        Some(Err(Errno::NOTCONN | Errno::CONNABORTED | Errno::CONNREFUSED)) => Pulse::Stopped,
+        Some(_) => Pulse::Beats,
+        None => Pulse::Unknown,
+    }
 }
 
 enum Seen {
@@ -129,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_directory_is_not_dead() {
-        assert!(!is_dead(Path::new("/")));
-        assert!(!is_dead(Path::new("/nowhere")));
+        assert_eq!(ask(Path::new("/")), Pulse::Beats);
+        assert_eq!(ask(Path::new("/nowhere")), Pulse::Beats);
     }
 }

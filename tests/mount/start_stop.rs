@@ -152,6 +152,52 @@ fn what_is_in_the_way_is_named() {
 }
 
 #[test]
+fn a_mount_that_does_not_answer_is_named_and_a_way_out() {
+    let daemon = Daemon::ready();
+    daemon.signal(Signal::STOP);
+    let (code, error) = refused(&daemon, &daemon.at(""), "other-state");
+    daemon.signal(Signal::CONT);
+    assert!(code == 4 && error.contains("does not answer") && error.contains("umount -f -l"), "{code}: {error}");
+    assert!(daemon.read("status").contains("version"), "it goes on");
+}
+
+/// A thread of the killed daemon waited for a directory whose holder waited for the daemon: neither ever ended, and
+/// nobody could serve or mount there again. (Found by tests/soak.rs.)
+#[test]
+fn kill_9_amid_changes_frees_everybody() {
+    let site = Site::new();
+    for _ in 0..10 {
+        let mut daemon = Daemon::ready_on(site.clone());
+        daemon.write("roles/app", &daemon.team_role("min_rotation_interval = \"1s\""));
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let busy = || !stop.load(std::sync::atomic::Ordering::Acquire);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                // Listing and looking up hold the directory that a changed name has to be dropped from.
+                scope.spawn(|| {
+                    while busy() {
+                        let _ = fs::read_dir(daemon.at("creds/app")).map(|dir| dir.count());
+                        let _ = fs::metadata(daemon.at("creds/app/nothing"));
+                        let _ = fs::read(daemon.at("creds/app/token"));
+                    }
+                });
+            }
+            scope.spawn(|| {
+                while busy() {
+                    let _ = fs::read_dir(daemon.at("leases/app"))
+                        .map(|leases| leases.flatten().for_each(|lease| _ = fs::remove_file(lease.path())));
+                }
+            });
+            std::thread::sleep(Duration::from_millis(150));
+            daemon.signal(Signal::KILL);
+            std::thread::sleep(Duration::from_millis(50));
+            stop.store(true, std::sync::atomic::Ordering::Release);
+        });
+        daemon.wait();
+    }
+}
+
+#[test]
 fn one_state_has_one_daemon() {
     let daemon = Daemon::ready();
     fs::create_dir(daemon.beside("mnt2")).unwrap();
