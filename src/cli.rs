@@ -90,6 +90,12 @@ pub enum Command {
         #[command(subcommand)]
         command: StateCommand,
     },
+    /// Free everybody when the daemon of a mount is killed; started by `mount` itself.
+    #[command(hide = true)]
+    Reaper {
+        /// The daemon.
+        pid: u32,
+    },
     /// Print a completion script.
     Completions {
         /// For which shell.

@@ -29,6 +29,9 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Errors(look) => tables::errors(&look),
         Command::Events { follow, look } => tables::events(&look, follow),
         Command::Check { files, kind, json } => check::check(&files, kind, json),
+        Command::Reaper { pid } => crate::fuse::reaper::run(pid).map_err(|error| {
+            Failure::new(ExitCode::Internal, format!("this is started by `tfcfs mount` only: {error}"))
+        }),
         Command::State { command } => state::run(&command),
         Command::Completions { shell } => {
             let mut script = Vec::new();

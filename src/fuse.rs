@@ -6,6 +6,7 @@
 mod device;
 mod notice;
 pub mod notify;
+pub mod reaper;
 pub mod session;
 
 use std::collections::HashMap;

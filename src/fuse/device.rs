@@ -11,7 +11,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::sched::{CloneFlags, unshare};
 
@@ -32,18 +32,26 @@ impl Device {
     /// The system's; the thread must not go on then.
     pub(super) fn apart(mount: RawFd) -> io::Result<Self> {
         unshare(CloneFlags::CLONE_FILES)?;
-        let own = OpenOptions::new().read(true).write(true).open("/dev/fuse")?;
         // SAFETY: the caller keeps `mount` open in the process until this returns, and this thread's table is a copy of the
         // process's, so the number is open here as well.
-        let mount = unsafe { BorrowedFd::borrow_raw(mount) };
-        clone_device(&own, mount)?;
+        let own = Self::cloned(unsafe { BorrowedFd::borrow_raw(mount) })?;
         for number in open_files()? {
             if number > STANDARD && number != own.as_raw_fd() {
                 // The descriptor that listed them is closed already.
                 let _ = nix::unistd::close(number);
             }
         }
-        Ok(Self(own))
+        Ok(Self(File::from(own)))
+    }
+
+    /// One more device of the mount whose device `mount` is.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn cloned(mount: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+        let own = OpenOptions::new().read(true).write(true).open("/dev/fuse")?;
+        clone_device(&own, mount)?;
+        Ok(own.into())
     }
 
     /// Sends one notification.

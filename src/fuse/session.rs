@@ -9,7 +9,7 @@ use fuser::{Config, MountOption, Session, SessionACL, SessionUnmounter};
 use parking_lot::Mutex;
 
 use super::notify::KernelSide;
-use super::{Polls, TokenFs};
+use super::{Polls, TokenFs, reaper};
 use crate::vfs::Vfs;
 
 /// How to mount.
@@ -52,6 +52,9 @@ impl Mounted {
         config.n_threads = Some(settings.threads.max(1));
         let mount_point = settings.mount_point.canonicalize()?;
         let mut session = Session::new(fs, &mount_point, &config)?;
+        if let Err(error) = reaper::start(session.as_fd()) {
+            tracing::warn!(%error, "without its helper process a kill -9 of this one may leave a mount that hangs");
+        }
         let kernel = KernelSide::start(vfs, session.as_fd(), mount_point.clone(), polls)?;
         vfs.attach(kernel);
         let unmounter = session.unmount_callable();
