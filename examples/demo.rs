@@ -19,6 +19,12 @@ use tfcfs::config::Settings;
 
 fn main() -> ExitCode {
     let _ = tracing_subscriber::fmt().with_env_filter("warn").with_writer(std::io::stderr).try_init();
+    let mut arguments = std::env::args().skip(1);
+    if let (Some("reaper"), Some(pid)) =
+        (arguments.next().as_deref(), arguments.next().and_then(|pid| pid.parse().ok()))
+    {
+        return tfcfs::fuse::reaper::run(pid).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
     let place = std::env::args_os().nth(1).map(PathBuf::from);
     let place = place.unwrap_or_else(|| std::env::temp_dir().join("tfcfs-demo"));
     match run(&place) {
@@ -40,6 +46,7 @@ fn run(place: &Path) -> Result<(), String> {
         settings: Settings { default_ttl: Duration::from_secs(5), ..Settings::default() },
         settings_file: None,
         ephemeral: true,
+        reaper: std::env::current_exe().ok(),
     };
     let shown = fake.clone();
     let told = {

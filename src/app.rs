@@ -50,6 +50,8 @@ pub struct MountPlan {
     pub settings_file: Option<PathBuf>,
     /// Keep nothing on disk; a stop revokes everything.
     pub ephemeral: bool,
+    /// See [`MountSettings::reaper`].
+    pub reaper: Option<PathBuf>,
 }
 
 /// Mounts and serves until a signal or an unmount. `ready` is called once the mount answers.
@@ -91,6 +93,7 @@ async fn serve(plan: &MountPlan, ready: impl FnOnce()) -> Result<(), Failure> {
         mount_point: plan.mount_point.clone(),
         allow_other: settings.allow_other,
         threads: settings.threads,
+        reaper: plan.reaper.clone(),
     };
     let keeper = tokio::spawn(keep_time(parts.issuer.clone()));
     let mut mounted = Mounted::start(&parts.vfs, &mount, &tokio::runtime::Handle::current())

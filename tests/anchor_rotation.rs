@@ -468,3 +468,11 @@ fn an_organization_killed_anywhere_works_or_says_what_to_do() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_ephemeral_mount_does_not_rotate_its_anchor() {
+    let m = Machine::with(Options { ephemeral: true, ..Options::default() }).await;
+    assert_eq!(m.write("rotate/config", "\n").await, Err(Errno(libc::EPERM)));
+    assert!(m.last_error().await.contains("--state"), "{}", m.last_error().await);
+    assert_eq!(m.api.count("create"), 0);
+}

@@ -50,7 +50,16 @@ fn plan(args: &MountArgs) -> Result<MountPlan, Failure> {
     settings.allow_other |= args.allow_other;
     settings.state = args.state.clone().or(settings.state).map(absolute);
     settings.sealing_key_file = args.sealing_key.clone().or(settings.sealing_key_file).map(absolute);
-    Ok(MountPlan { mount_point: args.mount_point.clone(), settings, settings_file: file, ephemeral: args.ephemeral })
+    let internal =
+        |error| Failure::new(ExitCode::Internal, format!("this program's own file cannot be found: {error}"));
+    let reaper = Some(std::env::current_exe().map_err(internal)?);
+    Ok(MountPlan {
+        mount_point: args.mount_point.clone(),
+        settings,
+        settings_file: file,
+        ephemeral: args.ephemeral,
+        reaper,
+    })
 }
 
 fn start_log(args: &MountArgs) -> Result<(), Failure> {

@@ -12,6 +12,7 @@
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::SigSet;
@@ -28,14 +29,15 @@ const BUFFER: usize = super::MAX_WRITE as usize + 64 * 1024;
 /// `FORGET`, `BATCH_FORGET` and `INTERRUPT` of the kernel's `fuse.h` expect no answer.
 const UNANSWERED: [u32; 3] = [2, 42, 36];
 
-/// Starts it for the mount with that open device. It ends with this process, and not before.
+/// Starts it for the mount with that open device: `program`, which calls [`run`] when its arguments are `reaper PID`. It ends
+/// with this process, and not before.
 ///
 /// # Errors
 /// No process, or no device for it.
-pub(super) fn start(mount: BorrowedFd<'_>) -> io::Result<()> {
+pub(super) fn start(program: &Path, mount: BorrowedFd<'_>) -> io::Result<()> {
     let device = Device::cloned(mount)?;
     let (end, alive) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = Command::new(program);
     command.arg0("tfcfs").arg("reaper").arg(std::process::id().to_string());
     // Not in the daemon's group: Ctrl-C is for the daemon.
     command.env_clear().current_dir("/").process_group(0);

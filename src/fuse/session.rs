@@ -21,6 +21,9 @@ pub struct MountSettings {
     pub allow_other: bool,
     /// FUSE threads.
     pub threads: usize,
+    /// The program that becomes the [`reaper`] when it is called with `reaper PID`; without it a `kill -9` of this process
+    /// may leave a mount that hangs.
+    pub reaper: Option<PathBuf>,
 }
 
 /// A mount that is being served. The service ends when somebody unmounts it.
@@ -52,7 +55,8 @@ impl Mounted {
         config.n_threads = Some(settings.threads.max(1));
         let mount_point = settings.mount_point.canonicalize()?;
         let mut session = Session::new(fs, &mount_point, &config)?;
-        if let Err(error) = reaper::start(session.as_fd()) {
+        let started = settings.reaper.as_deref().map(|program| reaper::start(program, session.as_fd()));
+        if let Some(Err(error)) = started {
             tracing::warn!(%error, "without its helper process a kill -9 of this one may leave a mount that hangs");
         }
         let kernel = KernelSide::start(vfs, session.as_fd(), mount_point.clone(), polls)?;

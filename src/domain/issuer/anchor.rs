@@ -97,6 +97,11 @@ impl Issuer {
         if entry.origin == Origin::File {
             return Err(Error::OwnedByFile { what: format!("anchor \"{name}\" (its token_file)") });
         }
+        if self.settings.ephemeral {
+            return Err(Error::NotSupported(
+                "nothing outlives an ephemeral mount: at its stop nobody would have the anchor's new token; keep a --state, or write a new token to config yourself".into(),
+            ));
+        }
         if former.rotated_at.is_some_and(|at| later(at, ANCHOR_INTERVAL) > self.now()) {
             return Err(Error::RotationTooSoon { interval: ANCHOR_INTERVAL });
         }
