@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::support::{Daemon, Site, eventually, wait_for};
+use super::support::{Daemon, Site, eventually};
 use crate::fake::{Fault, Route};
 
 const REVOKE: &str = "on_close = \"revoke\"\nshare = \"open\"";
@@ -299,35 +299,4 @@ fn a_lost_answer_is_cleaned_up_by_the_next_start() {
     let again = site.mount();
     eventually("the token that nobody knows is gone", || site.made().is_empty());
     assert!(site.fake.is_live(&again.read("creds/app/token")));
-}
-
-/// Mounted by fusermount3, which may open `/dev/fuse` where the user may not.
-#[test]
-fn a_user_mounts_also_where_dev_fuse_is_closed_to_him() {
-    const NOBODY: &[&str] = &["--reuid", "65534", "--regid", "65534", "--clear-groups"];
-    let site = Site::new();
-    // The build may lie where nobody else comes.
-    let program = site.beside("tfcfs");
-    fs::copy(env!("CARGO_BIN_EXE_tfcfs"), &program).unwrap();
-    let as_nobody = |program: &Path| {
-        let mut command = Command::new("setpriv");
-        command.args(NOBODY).arg(program);
-        command
-    };
-    let mount = site.at("");
-    std::os::unix::fs::chown(&mount, Some(65534), Some(65534)).unwrap();
-    let log = fs::File::create(site.beside("log")).unwrap();
-    let mut command = as_nobody(&program);
-    command.arg("mount").arg(&mount).arg("--ephemeral").env("HOME", "/").current_dir("/");
-    let mut child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-    let status = || as_nobody("cat".as_ref()).arg(site.at("status")).output().unwrap();
-    let start = Instant::now();
-    while !status().status.success() {
-        let ended = child.try_wait().unwrap();
-        assert!(ended.is_none() && start.elapsed() < Duration::from_secs(15), "{ended:?}: {}", site.log());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    assert_eq!(wait_for(&mut child, Duration::from_secs(15)).unwrap().code(), Some(0), "{}", site.log());
-    assert!(!site.is_mounted());
 }
