@@ -26,8 +26,7 @@ pub(super) struct Device(File);
 
 impl Device {
     /// Gives the calling thread its own file table and in it a clone of the mount's device `mount`, an open file of this
-    /// process. Every other file but standard input, output and error is closed there. Without the right to open `/dev/fuse` it
-    /// gets the mount's own device.
+    /// process. Every other file but standard input, output and error is closed there.
     ///
     /// # Errors
     /// The system's; the thread must not go on then.
@@ -35,13 +34,7 @@ impl Device {
         unshare(CloneFlags::CLONE_FILES)?;
         // SAFETY: the caller keeps `mount` open in the process until this returns, and this thread's table is a copy of the
         // process's, so the number is open here as well.
-        let mount = unsafe { BorrowedFd::borrow_raw(mount) };
-        let own = match Self::cloned(mount) {
-            Ok(own) => own,
-            // Mounted by fusermount3, which may open /dev/fuse where we may not. The mount works; see above for what is lost.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => mount.try_clone_to_owned()?,
-            Err(error) => return Err(error),
-        };
+        let own = Self::cloned(unsafe { BorrowedFd::borrow_raw(mount) })?;
         for number in open_files()? {
             if number > STANDARD && number != own.as_raw_fd() {
                 // The descriptor that listed them is closed already.
