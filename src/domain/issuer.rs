@@ -1,7 +1,7 @@
 //! From an opener to a token: claim what is there, or make it through the ports and publish it.
 //!
 //! The one order of DESIGN 8, in [`Issuer::make`]: intent durable, call, answer durable, published, waiters answered.
-//! `issuer/revoke.rs` is the way back, `issuer/rotate.rs` and `issuer/admin.rs` the operator's side, `issuer/config.rs` and
+//! `issuer/revoke.rs` is the way back, `issuer/settle.rs` finds out about lost regenerate calls, `issuer/rotate.rs` and `issuer/admin.rs` the operator's side, `issuer/config.rs` and
 //! `issuer/anchor.rs` that of anchors.
 
 mod admin;
@@ -9,10 +9,12 @@ mod anchor;
 mod anchor_schedule;
 mod anchor_tokens;
 mod config;
+mod provenance;
 mod queue;
 mod request;
 mod revoke;
 mod rotate;
+mod settle;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -462,7 +464,7 @@ impl Issuer {
             // A team has described tokens beside its slot: the anchor may be one of those.
             (CredentialType::TeamLegacy, Owner::Team { .. }, Some(own)) => {
                 match self.api.slot(&anchor.access, &record.owner).await {
-                    Ok(slot) if slot.as_ref() != Some(own) => Ok(()),
+                    Ok(slot) if slot.as_ref().map(|found| &found.id) != Some(own) => Ok(()),
                     Ok(_) => kills,
                     Err(error) => Err(Error::upstream(error, Some(&record.owner))),
                 }

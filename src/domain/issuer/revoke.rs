@@ -28,7 +28,7 @@ pub(super) const SETTLED: Duration = Duration::from_secs(90);
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 
 /// After upstream's own end of a token plus this, it is gone whatever the answers say.
-const END_SKEW: Duration = Duration::from_secs(600);
+pub(super) const END_SKEW: Duration = Duration::from_secs(600);
 
 impl Issuer {
     /// Revocations that are not proven yet, oldest first.
@@ -281,7 +281,7 @@ impl Issuer {
     }
 
     /// `Some(Gone)` when upstream refuses the token, `Some(NotYet)` when that cannot be told, `None` when it works.
-    async fn ask_the_token(&self, record: &LeaseRecord) -> Option<Outcome> {
+    pub(super) async fn ask_the_token(&self, record: &LeaseRecord) -> Option<Outcome> {
         self.ask(&record.address, record.token.as_ref(), &record.owner).await
     }
 
@@ -313,7 +313,7 @@ impl Issuer {
             });
         }
         match self.api.slot(access, &record.owner).await {
-            Ok(Some(id)) if Some(&id) == record.token_id.as_ref() => {
+            Ok(Some(found)) if Some(&found.id) == record.token_id.as_ref() => {
                 match self.api.revoke_slot(access, &record.owner).await {
                     Ok(()) => Outcome::Gone,
                     Err(error) if error.kind == ApiErrorKind::NotVisible => {
@@ -357,37 +357,6 @@ impl Issuer {
             Outcome::Gone
         } else {
             Outcome::NotYet("the answer to its create call was lost; searching until it cannot arrive any more".into())
-        }
-    }
-
-    /// A slot whose regeneration was not answered: does the token that we know still work? If not, the lost call had
-    /// its effect, and regenerating once more adopts the slot.
-    async fn settle_slot(self: &Arc<Self>, record: &LeaseRecord, access: &Access, since: Timestamp) -> Outcome {
-        let current = self.book.lock().current_lease(&record.scope).map(|lease| lease.record.clone());
-        let Some(current) = current else {
-            // Nothing of ours is in use: if the slot holds a token made by the lost call, the next open replaces it.
-            let role_uses_it = self.book.lock().role(&record.role).is_some();
-            return match self.api.slot(access, &record.owner).await {
-                Ok(None) if self.now() > later(since, SETTLED) => Outcome::Gone,
-                Ok(_) if !role_uses_it && self.now() > later(record.ends_at, END_SKEW) => Outcome::Gone,
-                Ok(_) => Outcome::NotYet(format!(
-                    "whether the slot of {} was regenerated is unknown; the next open or a rotation of role \"{}\" settles it",
-                    record.owner, record.role
-                )),
-                Err(error) => not_yet(error, &record.owner),
-            };
-        };
-        if current.serial > record.serial {
-            return Outcome::Gone;
-        }
-        match self.ask_the_token(&current).await {
-            None if self.now() > later(since, SETTLED) => Outcome::Gone,
-            None => Outcome::NotYet("waiting until a lost regenerate call cannot arrive any more".into()),
-            Some(Outcome::Gone) => {
-                self.end_replaced(&record.scope);
-                Outcome::NotYet("a lost regenerate call had its effect; the next open regenerates again".into())
-            }
-            Some(not_yet) => not_yet,
         }
     }
 
