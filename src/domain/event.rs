@@ -28,6 +28,13 @@ pub enum Event {
         /// The lease.
         lease: Box<LeaseRecord>,
     },
+    /// A revocation that was not proven was given up on command: the token may live upstream.
+    Forgotten {
+        /// The lease.
+        lease: Box<LeaseRecord>,
+        /// Who asked.
+        uid: u32,
+    },
     /// A revocation attempt failed; it will be repeated.
     RevocationDelayed {
         /// The lease.
@@ -73,6 +80,7 @@ impl Event {
             Self::Ended { how: Ended::Expired, .. } => "expired",
             Self::Ended { how: Ended::Revoked, .. } => "revoked",
             Self::Gone { .. } => "gone",
+            Self::Forgotten { .. } => "forgotten",
             Self::RevocationDelayed { .. } => "revocation_delayed",
             Self::Rotated { .. } => "rotated",
             Self::RoleWritten { existed: false, .. } => "role_created",
@@ -89,6 +97,7 @@ impl Event {
             Self::Issued { lease, .. }
             | Self::Ended { lease, .. }
             | Self::Gone { lease }
+            | Self::Forgotten { lease, .. }
             | Self::RevocationDelayed { lease, .. } => Some(lease),
             _ => None,
         }

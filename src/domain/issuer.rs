@@ -9,12 +9,14 @@ mod anchor;
 mod anchor_schedule;
 mod anchor_tokens;
 mod config;
+mod forget;
 mod provenance;
 mod queue;
 mod request;
 mod revoke;
 mod rotate;
 mod settle;
+mod stops;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,7 +42,7 @@ use super::token::Issued;
 
 use request::{LIFETIME_TOLERANCE, check_lifetime, describe, upstream_end};
 
-pub use queue::Pending;
+pub use queue::{Cause, Pending};
 
 /// Descriptions tried before giving up; each has a new random id, so a second clash is already a miracle.
 const DESCRIPTION_TRIES: usize = 4;
@@ -81,6 +83,8 @@ pub struct Issuer {
     runtime: tokio::runtime::Handle,
     /// Revocations under way. Taken for moments, never together with `book`.
     pending: Mutex<queue::Queue>,
+    /// Anchors that upstream refuses, and owners that it hides from them. Taken for moments, never together with `pending`.
+    stops: Mutex<stops::Stops>,
     /// Leases whose lingering end the ledger does not have yet. Taken for moments, never together with `book`.
     unnoted: Mutex<Unnoted>,
     /// Serializes commits of roles and anchors, so that check and commit are one. Never held over an upstream call.
@@ -118,6 +122,7 @@ impl Issuer {
             settings,
             runtime,
             pending: Mutex::default(),
+            stops: Mutex::default(),
             unnoted: Mutex::default(),
             admin: tokio::sync::Mutex::default(),
             anchors: tokio::sync::Mutex::default(),

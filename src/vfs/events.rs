@@ -38,10 +38,11 @@ impl Vfs {
                 self.sizes_changed();
             }
             Event::AnchorTrouble { anchor, reason } => {
+                self.unsettle(Node::Fixed(Fixed::Revocations));
                 let sentence = format!("anchor \"{anchor}\": {reason}");
                 self.note_error("rotate/config", &Error::NotSupported(sentence));
             }
-            Event::Gone { .. } | Event::RevocationDelayed { .. } => {}
+            Event::Gone { .. } | Event::Forgotten { .. } | Event::RevocationDelayed { .. } => {}
         }
     }
 
@@ -185,7 +186,7 @@ fn line(at: Timestamp, event: &Event) -> String {
             object["anchor"] = json!(anchor.as_str());
             object["reason"] = json!(reason);
         }
-        Event::Rotated { uid: Some(uid), .. } => object["uid"] = json!(uid),
+        Event::Forgotten { uid, .. } | Event::Rotated { uid: Some(uid), .. } => object["uid"] = json!(uid),
         _ => {}
     }
     object.to_string()

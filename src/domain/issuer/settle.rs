@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::Issuer;
 use super::provenance::{Verdict, has_ended, maker, verdict};
-use super::queue::{Outcome, not_yet};
+use super::queue::{Cause, Outcome, not_yet};
 use super::revoke::SETTLED;
 use crate::domain::anchor::Access;
 use crate::domain::lease::{LeaseRecord, later};
@@ -44,7 +44,8 @@ impl Issuer {
         access: &Access,
         since: Timestamp,
     ) -> Result<RoleName, Outcome> {
-        let waiting = || Outcome::NotYet("waiting until a lost regenerate call cannot arrive any more".into());
+        let waiting =
+            || Outcome::NotYet(Cause::Settling, "waiting until a lost regenerate call cannot arrive any more".into());
         let settled = self.now() > later(since, SETTLED);
         // A newer one of ours proves nothing before that: the lost call may arrive late and kill it.
         let current = self.book.lock().current_lease(&intent.scope).map(|lease| lease.record.clone());
@@ -68,7 +69,9 @@ impl Issuer {
             }),
             (Verdict::Gone, _) => Err(Outcome::Gone),
             (Verdict::Wait, _) => Err(waiting()),
-            (Verdict::Report | Verdict::Regenerate, _) => Err(Outcome::NotYet(unclear_slot(intent, shown.as_ref()))),
+            (Verdict::Report | Verdict::Regenerate, _) => {
+                Err(Outcome::NotYet(Cause::Unclear, unclear_slot(intent, shown.as_ref())))
+            }
         }
     }
 
@@ -108,11 +111,14 @@ impl Issuer {
         };
         match landed {
             Some(Ok(_)) => Outcome::Gone,
-            Some(Err(error)) => Outcome::NotYet(format!(
-                "a lost call has regenerated the slot of {}, and regenerating it once more failed: {error}",
-                intent.owner
-            )),
-            None => Outcome::NotYet("the daemon is stopping".into()),
+            Some(Err(error)) => Outcome::NotYet(
+                Cause::Upstream,
+                format!(
+                    "a lost call has regenerated the slot of {}, and regenerating it once more failed: {error}",
+                    intent.owner
+                ),
+            ),
+            None => Outcome::NotYet(Cause::Settling, "the daemon is stopping".into()),
         }
     }
 }
