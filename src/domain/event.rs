@@ -49,6 +49,13 @@ pub enum Event {
         /// Who asked.
         uid: Option<u32>,
     },
+    /// A scheduled rotation of a role failed; it will be repeated.
+    RotationFailed {
+        /// The role.
+        role: RoleName,
+        /// Why, as a sentence.
+        reason: String,
+    },
     /// A role was created or changed.
     RoleWritten {
         /// Its name.
@@ -83,6 +90,7 @@ impl Event {
             Self::Forgotten { .. } => "forgotten",
             Self::RevocationDelayed { .. } => "revocation_delayed",
             Self::Rotated { .. } => "rotated",
+            Self::RotationFailed { .. } => "rotation_failed",
             Self::RoleWritten { existed: false, .. } => "role_created",
             Self::RoleWritten { existed: true, .. } => "role_changed",
             Self::RoleRemoved { .. } => "role_removed",
@@ -106,7 +114,10 @@ impl Event {
     /// The role it is about.
     pub fn role(&self) -> Option<&RoleName> {
         match self {
-            Self::Rotated { role, .. } | Self::RoleWritten { role, .. } | Self::RoleRemoved { role } => Some(role),
+            Self::Rotated { role, .. }
+            | Self::RotationFailed { role, .. }
+            | Self::RoleWritten { role, .. }
+            | Self::RoleRemoved { role } => Some(role),
             _ => self.lease().map(|lease| &lease.role),
         }
     }

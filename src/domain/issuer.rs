@@ -14,6 +14,7 @@ mod provenance;
 mod queue;
 mod request;
 mod revoke;
+mod role_schedule;
 mod rotate;
 mod settle;
 mod stops;
@@ -93,6 +94,8 @@ pub struct Issuer {
     anchors: tokio::sync::Mutex<()>,
     /// Scheduled rotations of anchors that run or failed. Taken for moments, never together with `book`.
     schedule: Mutex<anchor_schedule::Schedule>,
+    /// The same of roles.
+    role_schedule: Mutex<role_schedule::Schedule>,
     /// One turn for each slot, held from the intent to the publication and while a slot is emptied.
     slots: Mutex<HashMap<Scope, Arc<tokio::sync::Mutex<()>>>>,
     /// The daemon stops: nothing is made any more.
@@ -127,6 +130,7 @@ impl Issuer {
             admin: tokio::sync::Mutex::default(),
             anchors: tokio::sync::Mutex::default(),
             schedule: Mutex::default(),
+            role_schedule: Mutex::default(),
             slots: Mutex::default(),
             stopping: AtomicBool::new(false),
             wake: Notify::new(),

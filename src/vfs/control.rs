@@ -193,7 +193,8 @@ impl Vfs {
         let book = self.issuer.book();
         let role = &book.role(&name).ok_or(Errno(libc::ENOENT))?.role;
         let interval = role.min_rotation_interval.unwrap_or(DEFAULT_MIN_ROTATION_INTERVAL);
-        Ok(match book.rotation(&name) {
+        let every = role.rotate_every;
+        let mut text = match book.rotation(&name) {
             Some(last) => {
                 let by = last.uid.map(|uid| format!("last_rotation_by_uid = {uid}\n")).unwrap_or_default();
                 let (at, next) = (stamp(last.at), stamp(later(last.at, interval)));
@@ -202,7 +203,18 @@ impl Vfs {
             None => {
                 "# never rotated; write anything here to rotate, \"revoke\" to end the former token at once\n".into()
             }
-        })
+        };
+        drop(book);
+        let (next, failure) = self.issuer.role_schedule(&name);
+        match next {
+            Some(next) => text.push_str(&format!("next_scheduled = {}\n", stamp(next))),
+            None if every.is_some() => text.push_str("# rotate_every: nobody has a token of this role now\n"),
+            None => {}
+        }
+        if let Some(failure) = failure {
+            text.push_str(&format!("last_failure = {}\n", toml::Value::from(failure)));
+        }
+        Ok(text)
     }
 
     fn anchor_rotations(&self) -> String {

@@ -33,6 +33,13 @@ impl Vfs {
                     self.unsettle(Node::Rotate(number));
                 }
             }
+            Event::RotationFailed { role, reason } => {
+                if let Some(number) = self.number_of(role) {
+                    self.unsettle(Node::Rotate(number));
+                }
+                let sentence = format!("the scheduled rotation failed and will be repeated: {reason}");
+                self.note_error(&format!("rotate/{role}"), &Error::NotSupported(sentence));
+            }
             Event::ConfigWritten => {
                 self.unsettle(Node::Fixed(Fixed::Config));
                 self.sizes_changed();
@@ -181,7 +188,9 @@ fn line(at: Timestamp, event: &Event) -> String {
         object["uid"] = json!(lease.opener.uid);
     }
     match event {
-        Event::RevocationDelayed { reason, .. } => object["reason"] = json!(reason),
+        Event::RevocationDelayed { reason, .. } | Event::RotationFailed { reason, .. } => {
+            object["reason"] = json!(reason)
+        }
         Event::AnchorTrouble { anchor, reason } => {
             object["anchor"] = json!(anchor.as_str());
             object["reason"] = json!(reason);
