@@ -178,7 +178,7 @@ fn what_this_version_does_not_have() {
 
 #[test]
 fn rotation_by_schedule() {
-    let every = |text: &str| role(&format!("team_id=team-1\n{text}\n")).rotate_every.map(|time| time.as_secs());
+    let every = |text: &str| role(format!("team_id=team-1\n{text}\n")).rotate_every.map(|time| time.as_secs());
     assert_eq!(
         (every("rotate_every=\"1d\""), every("rotate_every=60"), every("rotate_every=0")),
         (Some(86_400), Some(60), None)
