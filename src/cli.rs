@@ -51,9 +51,26 @@ pub enum Command {
     Leases {
         /// Of this role only.
         role: Option<String>,
+        /// What waits for revocation instead: since when, how often tried, when next, and why it waits.
+        #[arg(long, env = "TFCFS_PENDING", value_parser = FalseyValueParser::new())]
+        pending: bool,
         /// Where and how.
         #[command(flatten)]
         look: LookArgs,
+    },
+    /// Give up the revocation of a lease that can never be proven; its token may live on.
+    #[command(
+        long_about = "Gives up a revocation that waits (tfcfs leases --pending). tfcfs then no longer tries to delete the token \
+                      upstream, and no longer knows it: if it works, it works until its own end there (max_ttl + 60 s after its \
+                      issue), or until somebody deletes it by hand. Do this only when that was seen to, or can never be. Only root \
+                      and the owner of the mount may; events and the log keep who did, and the id of the token."
+    )]
+    Forget {
+        /// Its id, as tfcfs leases --pending shows it.
+        lease: String,
+        /// The mount; the only tfcfs mount of this machine if left out.
+        #[arg(long, env = "TFCFS_MOUNTPOINT")]
+        mount: Option<PathBuf>,
     },
     /// List roles.
     Roles(LookArgs),

@@ -2,6 +2,7 @@
 //! `state` works on the state directory while no daemon does.
 
 mod check;
+mod forget;
 mod look;
 mod mount;
 mod print;
@@ -24,7 +25,9 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Mount(args) => mount::mount(args),
         Command::Umount { mount_point } => mount::umount(mount_point),
         Command::Status(look) => tables::status(&look),
-        Command::Leases { role, look } => tables::leases(&look, role.as_deref()),
+        Command::Leases { role, pending: true, look } => tables::pending(&look, role.as_deref()),
+        Command::Leases { role, pending: false, look } => tables::leases(&look, role.as_deref()),
+        Command::Forget { lease, mount } => forget::forget(&lease, mount.as_deref()),
         Command::Roles(look) => tables::roles(&look),
         Command::Errors(look) => tables::errors(&look),
         Command::Events { follow, look } => tables::events(&look, follow),

@@ -16,6 +16,7 @@ mod journal;
 mod metrics;
 mod opens;
 mod ports;
+mod revocations;
 mod tree;
 mod writing;
 

@@ -123,6 +123,33 @@ fn status() {
 }
 
 #[test]
+fn leases_that_wait_for_revocation() {
+    let tree = Tree::new();
+    tree.put("revocations", "# a hint\npending = []\n");
+    assert_eq!(tree.look(&["leases", "--pending"]).ok(), "nothing waits for revocation\n");
+    tree.put(
+        "revocations",
+        "# a hint\n[[pending]]\nlease_id = \"1\"\nrole = \"app\"\nanchor = \"default\"\nowner = \"team t\"\nsince = \"2026-11-24T12:00:00.000Z\"\nattempts = 3\nnext_attempt = \"2026-11-24T12:05:00.000Z\"\ncause = \"anchor\"\nreason = \"refused\"\n",
+    );
+    let shown = tree.look(&["leases", "--pending"]).ok();
+    assert!(shown.trim_start().starts_with("ROLE") && shown.contains("anchor") && shown.contains("refused"), "{shown}");
+    let found = tree.look(&["leases", "app", "--pending", "--json"]).json();
+    assert_eq!((&found[0]["attempts"], &found[0]["cause"]), (&json!(3), &json!("anchor")));
+    assert_eq!(tree.look(&["leases", "gone", "--pending", "--json"]).json(), json!([]));
+}
+
+#[test]
+fn forget_writes_to_the_mount_and_its_help_says_what_it_means() {
+    let tree = Tree::new();
+    tree.look(&["forget", "1"]).failed(3, &["revocations cannot be"]);
+    tree.put("revocations", &" ".repeat(9));
+    assert!(tree.look(&["forget", "1"]).ok().contains("may live upstream"));
+    assert_eq!(fs::read_to_string(tree.path("revocations")).unwrap(), "forget 1\n");
+    let help = run(&["forget", "--help"]).ok();
+    assert!(help.contains("no longer knows it") && help.contains("Only root"), "{help}");
+}
+
+#[test]
 fn leases() {
     let tree = Tree::new();
     let shown = tree.look(&["leases"]).ok();

@@ -203,11 +203,11 @@ fn role() -> impl Strategy<Value = Role> {
         share,
         (time(), time(), time()),
         on_close,
-        option::of(1..1_000_000u32),
+        (option::of(1..1_000_000u32), option::of((60..100_000u64).prop_map(Duration::from_secs))),
         (account(), account(), mode()),
         "[a-z0-9][a-z0-9_.-]{0,10}",
     )
-        .prop_map(|(owner, description, share, times, on_close, max_leases, access, anchor)| {
+        .prop_map(|(owner, description, share, times, on_close, (max_leases, rotate_every), access, anchor)| {
             let (owner, credential_type, organization, team) = owner;
             let slot = credential_type.is_slot();
             let (ttl, max_ttl) = match (times.0, times.1) {
@@ -226,6 +226,9 @@ fn role() -> impl Strategy<Value = Role> {
                 on_close: if slot { OnClose::Linger } else { on_close },
                 max_leases,
                 min_rotation_interval: times.2,
+                // Not for unshared roles, and not below the interval.
+                rotate_every: rotate_every
+                    .filter(|time| (slot || share != Share::Open) && times.2.is_none_or(|least| *time >= least)),
                 access: Access { uid: access.0, gid: access.1, mode: access.2 },
                 anchor: anchor.parse().unwrap_or_default(),
             }

@@ -174,7 +174,21 @@ fn modes_and_accounts() {
 #[test]
 fn what_this_version_does_not_have() {
     value_refused("allow_units = [\"a.service\"]", &["allow_units is not supported by this version of tfcfs"]);
-    value_refused("rotate_every = \"1d\"", &["rotate_every is not supported by this version of tfcfs; leave it out"]);
+}
+
+#[test]
+fn rotation_by_schedule() {
+    let every = |text: &str| role(format!("team_id=team-1\n{text}\n")).rotate_every.map(|time| time.as_secs());
+    assert_eq!(
+        (every("rotate_every=\"1d\""), every("rotate_every=60"), every("rotate_every=0")),
+        (Some(86_400), Some(60), None)
+    );
+    value_refused("rotate_every = \"59s\"", &["line", "rotate_every must be at least 1m"]);
+    value_refused("rotate_every = \"1h\"\nmin_rotation_interval = \"2h\"", &["not less than min_rotation_interval"]);
+    value_refused(
+        "rotate_every = \"1h\"\nshare = \"open\"",
+        &["cannot be had with share = \"open\": every open already gets"],
+    );
 }
 
 #[test]

@@ -93,10 +93,7 @@ async fn aftermath(clock: Arc<ManualClock>, api: Arc<FakeApi>, disk: Disk, what:
     }
     // Long before upstream's own ends: whatever lives is known.
     for made in api.live() {
-        let known = disk.knows(&made.secret).await;
-        // The answer of a slot's regeneration was lost: the intent stands until the next open settles it.
-        let unsettled = made.kind.is_slot() && disk.knows("\"phase\":\"Intent\"").await;
-        assert!(known || unsettled, "{what}: an orphan of {}: {}", made.owner, made.description);
+        assert!(disk.knows(&made.secret).await, "{what}: an orphan of {}: {}", made.owner, made.description);
     }
     for _ in 0..150 {
         m.pass(seconds(900)).await;

@@ -65,9 +65,18 @@ async fn no_secret_is_anywhere_but_behind_a_door() {
     let _ = m.write("config", "{\"token\": \"other.atlasv1.json\", \"x\": }").await;
     let _ = m.write("roles/app", "description = \"other.atlasv1.role\nbogus").await;
     m.write("rotate/config", "\n").await.unwrap();
-    for file in
-        ["README", "config", "errors", "events", "status", "metrics", "roles/app", "rotate/app", "rotate/config"]
-    {
+    for file in [
+        "README",
+        "config",
+        "errors",
+        "events",
+        "status",
+        "metrics",
+        "revocations",
+        "roles/app",
+        "rotate/app",
+        "rotate/config",
+    ] {
         is_clean(file, &m.cat(file).await.unwrap());
     }
     for id in m.list("leases/app") {

@@ -38,7 +38,7 @@ use self::retry::Repeat;
 use crate::domain::anchor::{Access, Identity};
 use crate::domain::owner::{CredentialType, Owner};
 use crate::domain::ports::{ApiError, ApiErrorKind, CreateToken, TokenApi};
-use crate::domain::token::{Issued, Listed, TokenId};
+use crate::domain::token::{Issued, Listed, SlotToken, TokenId};
 
 /// Calls upstream. One per process: it holds the connection pool and the rate limits of all owners.
 pub struct TfcClient {
@@ -143,7 +143,7 @@ impl TokenApi for TfcClient {
 
     /// Upstream answers 404 both to an empty slot and to one that it hides: both are `None` here. Who must tell them apart asks with a
     /// token that has made something in that slot before.
-    async fn slot(&self, access: &Access, owner: &Owner) -> Result<Option<TokenId>, ApiError> {
+    async fn slot(&self, access: &Access, owner: &Owner) -> Result<Option<SlotToken>, ApiError> {
         let path = paths::slot(owner)?;
         let call = Call { may_be_absent: true, ..self.call(access, Verb::Get, &path, Repeat::Harmless) };
         let answer = self.caller.call(call).await?;

@@ -73,6 +73,27 @@ pub(super) fn leases(look: &LookArgs, role: Option<&str>) -> Result<(), Failure>
     print::table(&["ROLE", "TYPE", "STATE", "HANDLES", "EXPIRES", "UID", "TOKEN", "LEASE"], rows, "no live leases")
 }
 
+pub(super) fn pending(look: &LookArgs, role: Option<&str>) -> Result<(), Failure> {
+    let mount = find_mount(look.mount.as_deref())?;
+    let text = read(&mount, "revocations")?;
+    let table = parse("revocations", &text)?;
+    // A role that is gone may have left something: its name is not looked up.
+    let of_role = |one: &&Table| role.is_none_or(|role| cell(one, "role") == role);
+    let all = table.get("pending").and_then(toml::Value::as_array).into_iter().flatten();
+    let pending: Vec<&Table> = all.filter_map(toml::Value::as_table).filter(of_role).collect();
+    if look.json {
+        return print::json(&Value::Array(pending.into_iter().map(to_json).collect()));
+    }
+    let keys =
+        ["role", "anchor", "owner", "since", "attempts", "next_attempt", "cause", "token_id", "lease_id", "reason"];
+    let rows = pending.into_iter().map(|one| keys.iter().map(|key| cell(one, key)).collect()).collect();
+    print::table(
+        &["ROLE", "ANCHOR", "OWNER", "SINCE", "TRIES", "NEXT", "CAUSE", "TOKEN", "LEASE", "WHY"],
+        rows,
+        "nothing waits for revocation",
+    )
+}
+
 fn known_role(mount: &Path, role: &str) -> Result<String, Failure> {
     let roles = list(mount, "leases")?;
     if roles.iter().any(|known| known == role) {

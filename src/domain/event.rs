@@ -28,6 +28,13 @@ pub enum Event {
         /// The lease.
         lease: Box<LeaseRecord>,
     },
+    /// A revocation that was not proven was given up on command: the token may live upstream.
+    Forgotten {
+        /// The lease.
+        lease: Box<LeaseRecord>,
+        /// Who asked.
+        uid: u32,
+    },
     /// A revocation attempt failed; it will be repeated.
     RevocationDelayed {
         /// The lease.
@@ -41,6 +48,13 @@ pub enum Event {
         role: RoleName,
         /// Who asked.
         uid: Option<u32>,
+    },
+    /// A scheduled rotation of a role failed; it will be repeated.
+    RotationFailed {
+        /// The role.
+        role: RoleName,
+        /// Why, as a sentence.
+        reason: String,
     },
     /// A role was created or changed.
     RoleWritten {
@@ -73,8 +87,10 @@ impl Event {
             Self::Ended { how: Ended::Expired, .. } => "expired",
             Self::Ended { how: Ended::Revoked, .. } => "revoked",
             Self::Gone { .. } => "gone",
+            Self::Forgotten { .. } => "forgotten",
             Self::RevocationDelayed { .. } => "revocation_delayed",
             Self::Rotated { .. } => "rotated",
+            Self::RotationFailed { .. } => "rotation_failed",
             Self::RoleWritten { existed: false, .. } => "role_created",
             Self::RoleWritten { existed: true, .. } => "role_changed",
             Self::RoleRemoved { .. } => "role_removed",
@@ -89,6 +105,7 @@ impl Event {
             Self::Issued { lease, .. }
             | Self::Ended { lease, .. }
             | Self::Gone { lease }
+            | Self::Forgotten { lease, .. }
             | Self::RevocationDelayed { lease, .. } => Some(lease),
             _ => None,
         }
@@ -97,7 +114,10 @@ impl Event {
     /// The role it is about.
     pub fn role(&self) -> Option<&RoleName> {
         match self {
-            Self::Rotated { role, .. } | Self::RoleWritten { role, .. } | Self::RoleRemoved { role } => Some(role),
+            Self::Rotated { role, .. }
+            | Self::RotationFailed { role, .. }
+            | Self::RoleWritten { role, .. }
+            | Self::RoleRemoved { role } => Some(role),
             _ => self.lease().map(|lease| &lease.role),
         }
     }

@@ -1,7 +1,7 @@
 //! From an opener to a token: claim what is there, or make it through the ports and publish it.
 //!
 //! The one order of DESIGN 8, in [`Issuer::make`]: intent durable, call, answer durable, published, waiters answered.
-//! `issuer/revoke.rs` is the way back, `issuer/rotate.rs` and `issuer/admin.rs` the operator's side, `issuer/config.rs` and
+//! `issuer/revoke.rs` is the way back, `issuer/settle.rs` finds out about lost regenerate calls, `issuer/rotate.rs` and `issuer/admin.rs` the operator's side, `issuer/config.rs` and
 //! `issuer/anchor.rs` that of anchors.
 
 mod admin;
@@ -9,10 +9,15 @@ mod anchor;
 mod anchor_schedule;
 mod anchor_tokens;
 mod config;
+mod forget;
+mod provenance;
 mod queue;
 mod request;
 mod revoke;
+mod role_schedule;
 mod rotate;
+mod settle;
+mod stops;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,7 +43,7 @@ use super::token::Issued;
 
 use request::{LIFETIME_TOLERANCE, check_lifetime, describe, upstream_end};
 
-pub use queue::Pending;
+pub use queue::{Cause, Pending};
 
 /// Descriptions tried before giving up; each has a new random id, so a second clash is already a miracle.
 const DESCRIPTION_TRIES: usize = 4;
@@ -79,6 +84,8 @@ pub struct Issuer {
     runtime: tokio::runtime::Handle,
     /// Revocations under way. Taken for moments, never together with `book`.
     pending: Mutex<queue::Queue>,
+    /// Anchors that upstream refuses, and owners that it hides from them. Taken for moments, never together with `pending`.
+    stops: Mutex<stops::Stops>,
     /// Leases whose lingering end the ledger does not have yet. Taken for moments, never together with `book`.
     unnoted: Mutex<Unnoted>,
     /// Serializes commits of roles and anchors, so that check and commit are one. Never held over an upstream call.
@@ -87,6 +94,8 @@ pub struct Issuer {
     anchors: tokio::sync::Mutex<()>,
     /// Scheduled rotations of anchors that run or failed. Taken for moments, never together with `book`.
     schedule: Mutex<anchor_schedule::Schedule>,
+    /// The same of roles.
+    role_schedule: Mutex<role_schedule::Schedule>,
     /// One turn for each slot, held from the intent to the publication and while a slot is emptied.
     slots: Mutex<HashMap<Scope, Arc<tokio::sync::Mutex<()>>>>,
     /// The daemon stops: nothing is made any more.
@@ -116,10 +125,12 @@ impl Issuer {
             settings,
             runtime,
             pending: Mutex::default(),
+            stops: Mutex::default(),
             unnoted: Mutex::default(),
             admin: tokio::sync::Mutex::default(),
             anchors: tokio::sync::Mutex::default(),
             schedule: Mutex::default(),
+            role_schedule: Mutex::default(),
             slots: Mutex::default(),
             stopping: AtomicBool::new(false),
             wake: Notify::new(),
@@ -462,7 +473,7 @@ impl Issuer {
             // A team has described tokens beside its slot: the anchor may be one of those.
             (CredentialType::TeamLegacy, Owner::Team { .. }, Some(own)) => {
                 match self.api.slot(&anchor.access, &record.owner).await {
-                    Ok(slot) if slot.as_ref() != Some(own) => Ok(()),
+                    Ok(slot) if slot.as_ref().map(|found| &found.id) != Some(own) => Ok(()),
                     Ok(_) => kills,
                     Err(error) => Err(Error::upstream(error, Some(&record.owner))),
                 }

@@ -1,5 +1,5 @@
 //! The loop that keeps promises about time: ends leases, mints successors of held ones, buries removed roles, repeats
-//! revocations, rotates anchors by schedule, notes lingering ends. Sleeps until the next thing is due; an idle daemon costs nothing.
+//! revocations, rotates anchors and roles by schedule, notes lingering ends. Sleeps until the next thing is due; an idle daemon costs nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,7 +58,7 @@ impl Issuer {
             tracing::warn!(%error, "the ledger cannot be written");
             later(now, LEDGER_RETRY)
         });
-        let (attempts, rotation) = (self.attempt_due(), self.rotate_anchors_due(now));
-        [due.next, attempts, rotation, retry, self.lingers_due()].into_iter().flatten().min()
+        let (attempts, anchors, roles) = (self.attempt_due(), self.rotate_anchors_due(now), self.rotate_roles_due(now));
+        [due.next, attempts, anchors, roles, retry, self.lingers_due()].into_iter().flatten().min()
     }
 }

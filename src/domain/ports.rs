@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::anchor::{Access, Identity};
 use super::owner::{CredentialType, Owner};
-use super::token::{Issued, Listed, TokenId};
+use super::token::{Issued, Listed, SlotToken, TokenId};
 
 /// Upstream: makes, lists and deletes tokens. Every method has a deadline of its own and keeps the rate limit of the
 /// access's owner; a retry happens inside only where a repeat cannot make a second token (reference 1.8).
@@ -32,7 +32,7 @@ pub trait TokenApi: Send + Sync {
     async fn revoke(&self, access: &Access, id: &TokenId) -> Result<(), ApiError>;
 
     /// Which token is in the slot of `owner` now; `None` when it is empty.
-    async fn slot(&self, access: &Access, owner: &Owner) -> Result<Option<TokenId>, ApiError>;
+    async fn slot(&self, access: &Access, owner: &Owner) -> Result<Option<SlotToken>, ApiError>;
 
     /// Empties the slot of `owner`, whoever filled it.
     async fn revoke_slot(&self, access: &Access, owner: &Owner) -> Result<(), ApiError>;

@@ -67,6 +67,9 @@ pub struct Role {
     pub max_leases: Option<u32>,
     /// Shortest distance of two rotations; `None` = [`DEFAULT_MIN_ROTATION_INTERVAL`].
     pub min_rotation_interval: Option<Duration>,
+    /// Longest age of a shared token in use; `None` = not rotated by schedule.
+    #[serde(default)]
+    pub rotate_every: Option<Duration>,
     /// Who may read.
     pub access: Access,
     /// Which anchor mints.
@@ -78,6 +81,9 @@ pub const DEFAULT_MAX_LEASES: u32 = 100;
 
 /// Distance of two rotations unless the role says otherwise.
 pub const DEFAULT_MIN_ROTATION_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Shortest `rotate_every`.
+pub const LEAST_ROTATE_EVERY: Duration = Duration::from_secs(60);
 
 /// `expired-at` is this much later than the lease's own end: the net under a lost revocation (DESIGN 8.5).
 pub const UPSTREAM_MARGIN: Duration = Duration::from_secs(60);

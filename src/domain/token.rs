@@ -111,6 +111,17 @@ pub struct Listed {
     pub description: Option<String>,
 }
 
+/// What a slot holds, as its show call tells: without the secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotToken {
+    /// Upstream's id.
+    pub id: TokenId,
+    /// When upstream made it, by its clock; `None` where it does not say.
+    pub created_at: Option<Timestamp>,
+    /// The end that upstream stored; `None` where there is none, or it does not say.
+    pub expires_at: Option<Timestamp>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,5 @@
 //! The readable side of everything that is not a door: `README`, `config`, `roles/`, `rotate/`, `leases/`, `errors`,
-//! `events`, `status`, `metrics`.
+//! `events`, `status`, `metrics`. `revocations.rs` has what waits for revocation.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::ino::{Fixed, Ino, Node};
 use super::opens::Open;
-use super::{Caller, Errno, Opened, Reply, Result, Vfs, metrics};
+use super::{Caller, Errno, Opened, Reply, Result, Vfs, metrics, revocations};
 use crate::domain::anchor::Anchor;
 use crate::domain::document;
 use crate::domain::lease::{Lease, later};
@@ -93,7 +93,7 @@ pub(super) fn stamp(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
-fn toml<T: Serialize>(value: &T) -> String {
+pub(super) fn toml<T: Serialize>(value: &T) -> String {
     toml::to_string(value).expect("these structs have string keys and plain values")
 }
 
@@ -121,7 +121,7 @@ impl Vfs {
                 let name = self.role_name(number).ok()?;
                 self.issuer.book().rotation(&name).map(|rotation| rotation.at)
             }
-            Node::Fixed(Fixed::Status | Fixed::Metrics | Fixed::Errors) => Some(self.issuer.now()),
+            Node::Fixed(Fixed::Status | Fixed::Metrics | Fixed::Errors | Fixed::Revocations) => Some(self.issuer.now()),
             Node::LeaseFile { serial, .. } => self.issuer.book().lease(serial).map(|lease| lease.record.issued_at),
             _ => None,
         }
@@ -168,6 +168,7 @@ impl Vfs {
             Node::Fixed(Fixed::Status) => self.status(),
             Node::Fixed(Fixed::Metrics) => self.metrics_text(),
             Node::Fixed(Fixed::RotateConfig) => self.anchor_rotations(),
+            Node::Fixed(Fixed::Revocations) => revocations::text(&self.issuer.pending()),
             Node::Role(number) => {
                 let name = self.role_name(number)?;
                 let book = self.issuer.book();
@@ -192,7 +193,8 @@ impl Vfs {
         let book = self.issuer.book();
         let role = &book.role(&name).ok_or(Errno(libc::ENOENT))?.role;
         let interval = role.min_rotation_interval.unwrap_or(DEFAULT_MIN_ROTATION_INTERVAL);
-        Ok(match book.rotation(&name) {
+        let every = role.rotate_every;
+        let mut text = match book.rotation(&name) {
             Some(last) => {
                 let by = last.uid.map(|uid| format!("last_rotation_by_uid = {uid}\n")).unwrap_or_default();
                 let (at, next) = (stamp(last.at), stamp(later(last.at, interval)));
@@ -201,7 +203,18 @@ impl Vfs {
             None => {
                 "# never rotated; write anything here to rotate, \"revoke\" to end the former token at once\n".into()
             }
-        })
+        };
+        drop(book);
+        let (next, failure) = self.issuer.role_schedule(&name);
+        match next {
+            Some(next) => text.push_str(&format!("next_scheduled = {}\n", stamp(next))),
+            None if every.is_some() => text.push_str("# rotate_every: nobody has a token of this role now\n"),
+            None => {}
+        }
+        if let Some(failure) = failure {
+            text.push_str(&format!("last_failure = {}\n", toml::Value::from(failure)));
+        }
+        Ok(text)
     }
 
     fn anchor_rotations(&self) -> String {
@@ -276,6 +289,7 @@ impl Vfs {
             counts: book.counts(now),
             open_files: self.opens.len(),
             pending: pending.len(),
+            waiting: revocations::waiting(&pending),
             oldest_pending: pending.first().map(|one| now.duration_since(one.since).as_secs_f64()),
             upstreams: healths.collect(),
         };

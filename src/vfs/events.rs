@@ -33,15 +33,23 @@ impl Vfs {
                     self.unsettle(Node::Rotate(number));
                 }
             }
+            Event::RotationFailed { role, reason } => {
+                if let Some(number) = self.number_of(role) {
+                    self.unsettle(Node::Rotate(number));
+                }
+                let sentence = format!("the scheduled rotation failed and will be repeated: {reason}");
+                self.note_error(&format!("rotate/{role}"), &Error::NotSupported(sentence));
+            }
             Event::ConfigWritten => {
                 self.unsettle(Node::Fixed(Fixed::Config));
                 self.sizes_changed();
             }
             Event::AnchorTrouble { anchor, reason } => {
+                self.unsettle(Node::Fixed(Fixed::Revocations));
                 let sentence = format!("anchor \"{anchor}\": {reason}");
                 self.note_error("rotate/config", &Error::NotSupported(sentence));
             }
-            Event::Gone { .. } | Event::RevocationDelayed { .. } => {}
+            Event::Gone { .. } | Event::Forgotten { .. } | Event::RevocationDelayed { .. } => {}
         }
     }
 
@@ -180,12 +188,14 @@ fn line(at: Timestamp, event: &Event) -> String {
         object["uid"] = json!(lease.opener.uid);
     }
     match event {
-        Event::RevocationDelayed { reason, .. } => object["reason"] = json!(reason),
+        Event::RevocationDelayed { reason, .. } | Event::RotationFailed { reason, .. } => {
+            object["reason"] = json!(reason)
+        }
         Event::AnchorTrouble { anchor, reason } => {
             object["anchor"] = json!(anchor.as_str());
             object["reason"] = json!(reason);
         }
-        Event::Rotated { uid: Some(uid), .. } => object["uid"] = json!(uid),
+        Event::Forgotten { uid, .. } | Event::Rotated { uid: Some(uid), .. } => object["uid"] = json!(uid),
         _ => {}
     }
     object.to_string()

@@ -70,11 +70,13 @@ pub enum Fixed {
     Metrics,
     /// `/rotate/config`
     RotateConfig,
+    /// `/revocations`
+    Revocations,
 }
 
 impl Fixed {
     /// Children of `/`, in listing order.
-    pub const TOP: [Self; 10] = [
+    pub const TOP: [Self; 11] = [
         Self::Readme,
         Self::Config,
         Self::Roles,
@@ -85,6 +87,7 @@ impl Fixed {
         Self::Events,
         Self::Status,
         Self::Metrics,
+        Self::Revocations,
     ];
 
     /// File name.
@@ -101,6 +104,7 @@ impl Fixed {
             Self::Events => "events",
             Self::Status => "status",
             Self::Metrics => "metrics",
+            Self::Revocations => "revocations",
         }
     }
 

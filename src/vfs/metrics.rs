@@ -27,6 +27,8 @@ pub(super) struct Gauges {
     pub(super) counts: Counts,
     pub(super) open_files: usize,
     pub(super) pending: usize,
+    /// The same by anchor and cause.
+    pub(super) waiting: BTreeMap<(String, &'static str), usize>,
     /// Age in seconds.
     pub(super) oldest_pending: Option<f64>,
     pub(super) upstreams: Vec<(String, Health)>,
@@ -64,6 +66,10 @@ impl Counters {
         page.line("tfcfs_open_files", &[], gauges.open_files);
         page.head("tfcfs_revocations_pending", "gauge", "Revocations that upstream has not proven yet.");
         page.line("tfcfs_revocations_pending", &[], gauges.pending);
+        page.head("tfcfs_revocations_waiting", "gauge", "The same by anchor, and why the last attempt failed.");
+        for ((anchor, cause), count) in &gauges.waiting {
+            page.line("tfcfs_revocations_waiting", &[("anchor", anchor), ("cause", cause)], count);
+        }
         page.head("tfcfs_revocation_oldest_seconds", "gauge", "Age of the oldest pending revocation; 0 when none.");
         page.line("tfcfs_revocation_oldest_seconds", &[], gauges.oldest_pending.unwrap_or_default());
         page.head("tfcfs_token_opens_total", "counter", "Opens of credential files that got a token.");
@@ -104,6 +110,11 @@ impl Counters {
             ("tfcfs_leases_expired_total", "expired", "Leases ended by time."),
             ("tfcfs_leases_revoked_total", "revoked", "Leases ended by revocation or slot rotation."),
             ("tfcfs_tokens_gone_total", "gone", "Tokens proven gone upstream."),
+            (
+                "tfcfs_revocations_forgotten_total",
+                "forgotten",
+                "Revocations given up on command; their tokens may live.",
+            ),
         ] {
             page.head(name, "counter", help);
             for kind in CredentialType::ALL {

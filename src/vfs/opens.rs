@@ -52,6 +52,8 @@ pub enum Target {
     Rotate(Option<RoleName>),
     /// The renewal of a lease.
     Lease(Serial),
+    /// What is given up of the revocations that wait.
+    Revocations,
 }
 
 /// A document being written: one for each handle (fuse-nodes 8.4).

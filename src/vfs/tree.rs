@@ -203,7 +203,7 @@ impl Vfs {
                 Fixed::Root | Fixed::Roles | Fixed::Creds | Fixed::Rotate | Fixed::Leases => {
                     attr = Attr { kind: Kind::Dir, mode: 0o755, ttl: LONG, ..attr };
                 }
-                Fixed::Config | Fixed::RotateConfig => attr.mode = 0o600,
+                Fixed::Config | Fixed::RotateConfig | Fixed::Revocations => attr.mode = 0o600,
                 Fixed::Events => attr.mode = 0o400,
                 Fixed::Readme | Fixed::Errors | Fixed::Status | Fixed::Metrics => {}
             },

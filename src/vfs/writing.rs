@@ -52,6 +52,7 @@ impl Target {
             Self::Rotate(Some(name)) => format!("rotate/{name}"),
             Self::Rotate(None) => "rotate/config".into(),
             Self::Lease(_) => "leases".into(),
+            Self::Revocations => "revocations".into(),
         }
     }
 }
@@ -80,6 +81,7 @@ impl Vfs {
             Node::Role(number) => Target::Role(self.role_name(number)?),
             Node::Fixed(Fixed::Config) => Target::Config,
             Node::Fixed(Fixed::RotateConfig) => Target::Rotate(None),
+            Node::Fixed(Fixed::Revocations) => Target::Revocations,
             Node::Rotate(number) => Target::Rotate(Some(self.role_name(number)?)),
             Node::LeaseFile { serial, .. } => Target::Lease(serial),
             _ => return Err(self.refuse(caller, "", libc::EACCES, "this file is written by tfcfs only")),
@@ -237,13 +239,15 @@ impl Vfs {
         };
         // Only a rotation reads its text here; a document may hold a token, which is not copied.
         let text = match target {
-            Target::Rotate(_) => String::from_utf8_lossy(data).trim().to_owned(),
+            Target::Rotate(_) | Target::Revocations => String::from_utf8_lossy(data).trim().to_owned(),
             _ => String::new(),
         };
         let me = self.me();
         match target {
             // The first write acts; the rest of a longer text is swallowed. `>>` begins at an offset.
-            Target::Rotate(_) | Target::Lease(_) if std::mem::replace(&mut draft.lock().dirty, true) => {
+            Target::Rotate(_) | Target::Lease(_) | Target::Revocations
+                if std::mem::replace(&mut draft.lock().dirty, true) =>
+            {
                 Reply::Now(Ok(count))
             }
             Target::Rotate(Some(name)) => Reply::later(async move {
@@ -265,6 +269,7 @@ impl Vfs {
                 let renewed = self.issuer.renew(&id.unwrap_or_default());
                 Reply::Now(renewed.map(|()| count).map_err(|error| self.fail(caller, "leases", &error)))
             }
+            Target::Revocations => Reply::later(async move { me.forget_lease(caller, &text).await.map(|()| count) }),
             Target::Role(_) | Target::Config => self.write_document(caller, draft, offset, data),
         }
     }
@@ -391,7 +396,7 @@ impl Vfs {
         let result = match &target {
             Target::Role(name) => self.commit_role(name, &bytes).await,
             Target::Config => self.commit_config(&bytes).await,
-            Target::Rotate(_) | Target::Lease(_) => Ok(()),
+            Target::Rotate(_) | Target::Lease(_) | Target::Revocations => Ok(()),
         };
         result.map_err(|error| self.fail(caller, &target.path(), &error))
     }

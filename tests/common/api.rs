@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tfcfs::domain::anchor::{Access, Identity};
 use tfcfs::domain::owner::{CredentialType, Owner};
 use tfcfs::domain::ports::{ApiError, ApiErrorKind, Clock, CreateToken, TokenApi};
-use tfcfs::domain::token::{Issued, Listed, Token, TokenId};
+use tfcfs::domain::token::{Issued, Listed, SlotToken, Token, TokenId};
 
 use super::ManualClock;
 
@@ -21,6 +21,8 @@ pub enum Fault {
     Before(ApiErrorKind),
     /// Happens, but the answer is lost.
     After(ApiErrorKind),
+    /// Lost on the way: nothing happens, and nobody knows.
+    Lost,
     /// The answer is lost, and the effect comes only this much later (clock time).
     Late(Duration),
     /// Waits this long first (tokio time).
@@ -165,12 +167,41 @@ impl FakeApi {
 
     pub fn live(&self) -> Vec<Made> {
         let now = self.clock.now();
-        let live = |made: &Made| made.alive && made.born <= now && made.ends.is_none_or(|ends| now < ends);
-        self.state.lock().made.iter().filter(|made| live(made)).cloned().collect()
+        let made = &self.state.lock().made;
+        // Of a slot's tokens the one that came last is the only one, however late its call arrived.
+        let replaced = |at: usize, one: &Made| {
+            let same_slot = |other: &Made| one.kind.is_slot() && other.owner == one.owner && other.kind == one.kind;
+            let after = |(place, other): (usize, &Made)| {
+                same_slot(other) && other.born <= now && (other.born, place) > (one.born, at)
+            };
+            made.iter().enumerate().any(after)
+        };
+        let live = |(at, one): &(usize, &Made)| {
+            one.alive && one.born <= now && one.ends.is_none_or(|ends| now < ends) && !replaced(*at, one)
+        };
+        made.iter().enumerate().filter(live).map(|(_, made)| made.clone()).collect()
     }
 
     pub fn is_live(&self, secret: &str) -> bool {
         self.live().iter().any(|made| made.secret == secret)
+    }
+
+    /// Somebody else fills the slot of an organization; returns the secret.
+    pub fn fill_by_hand(&self, organization: &str, ends: Option<Timestamp>) -> String {
+        let mut state = self.state.lock();
+        let number = state.made.len();
+        let secret = format!("byhand{number:06}.atlasv1.x");
+        state.made.push(Made {
+            id: TokenId(format!("at-{number:016}")),
+            owner: Owner::Organization { name: organization.into() },
+            kind: CredentialType::Organization,
+            description: "by hand".into(),
+            secret: secret.clone(),
+            ends,
+            alive: true,
+            born: self.clock.now(),
+        });
+        secret
     }
 
     /// Somebody else deletes a token.
@@ -199,6 +230,7 @@ impl FakeApi {
         }
         match fault {
             Some(Fault::Before(kind)) => Err(ApiError::new(kind, "scripted")),
+            Some(Fault::Lost) => Err(ApiError::new(ApiErrorKind::Timeout, "lost").with_unknown_effect()),
             Some(Fault::Stop) => std::future::pending().await,
             Some(Fault::Slow(wait)) => {
                 tokio::time::sleep(wait).await;
@@ -250,11 +282,6 @@ impl TokenApi for FakeApi {
                 if state.anchor_owner.as_ref() == Some(&request.owner) {
                     state.anchor_dead = true;
                 }
-                for made in &mut state.made {
-                    if made.owner == request.owner && made.kind == request.credential_type {
-                        made.alive = false;
-                    }
-                }
             } else if state.made.iter().any(|made| made.description == request.description) {
                 return Err(ApiError::new(ApiErrorKind::DescriptionTaken, "Description has already been taken"));
             }
@@ -304,10 +331,10 @@ impl TokenApi for FakeApi {
         if found { Ok(()) } else { Err(ApiError::new(ApiErrorKind::NotVisible, "404")) }
     }
 
-    async fn slot(&self, access: &Access, owner: &Owner) -> Result<Option<TokenId>, ApiError> {
+    async fn slot(&self, access: &Access, owner: &Owner) -> Result<Option<SlotToken>, ApiError> {
         // A slow answer tells what was so when it was given.
-        let found =
-            self.live().iter().rfind(|made| &made.owner == owner && made.kind.is_slot()).map(|made| made.id.clone());
+        let found = self.live().into_iter().rfind(|made| &made.owner == owner && made.kind.is_slot());
+        let found = found.map(|made| SlotToken { id: made.id, created_at: Some(made.born), expires_at: made.ends });
         lost(&self.enter("slot", &owner.to_string()).await?).await?;
         self.authorize(access)?;
         Ok(found)
@@ -316,7 +343,9 @@ impl TokenApi for FakeApi {
     async fn revoke_slot(&self, access: &Access, owner: &Owner) -> Result<(), ApiError> {
         let fault = self.enter("revoke_slot", &owner.to_string()).await?;
         self.authorize(access)?;
-        for made in self.state.lock().made.iter_mut().filter(|made| &made.owner == owner && made.kind.is_slot()) {
+        let now = self.clock.now();
+        let in_slot = |made: &&mut Made| &made.owner == owner && made.kind.is_slot() && made.born <= now;
+        for made in self.state.lock().made.iter_mut().filter(in_slot) {
             made.alive = false;
         }
         lost(&fault).await

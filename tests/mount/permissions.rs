@@ -59,7 +59,7 @@ fn who_opened_a_lease_may_renew_and_revoke_it() {
 #[test]
 fn others_see_only_what_is_public() {
     let daemon = daemon();
-    for secret in ["config", "events", "rotate/app", "rotate/config"] {
+    for secret in ["config", "events", "revocations", "rotate/app", "rotate/config"] {
         assert!(daemon.sh_fails(&format!("{NOBODY} cat $M/{secret}")).contains("Permission denied"), "{secret}");
     }
     for public in ["README", "status", "errors", "metrics", "roles/app"] {

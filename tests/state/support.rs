@@ -242,6 +242,7 @@ fn role() -> Role {
         on_close: OnClose::Linger,
         max_leases: None,
         min_rotation_interval: None,
+        rotate_every: None,
         access: role::Access { uid: Some(1000), gid: None, mode: Some(0o400) },
         anchor: default_anchor(),
     }

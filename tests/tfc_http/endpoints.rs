@@ -122,11 +122,15 @@ async fn slots_full_empty_and_hidden() {
         .mock_async(|when, then| {
             when.method(GET).path("/api/v2/organizations/acme/authentication-token").header_missing("content-type");
             // 201 is what OTF answers here.
-            then.status(201).json_body(json!({"data":{"id":12345,"type":"x","attributes":{"token":null}}}));
+            then.status(201).json_body(json!({"data":{"id":12345,"type":"x","attributes":{
+                "token":null,"created-at":"2026-08-20T10:00:00.123Z","expired-at":"2026-08-21T10:00:00.000Z"}}}));
         })
         .await;
     let access = access(&server.base_url());
-    assert_eq!(client().slot(&access, &org()).await.unwrap(), Some(TokenId("12345".into())));
+    let found = client().slot(&access, &org()).await.unwrap().unwrap();
+    assert_eq!(found.id, TokenId("12345".into()));
+    assert_eq!(found.created_at, Some("2026-08-20T10:00:00.123Z".parse().unwrap()));
+    assert_eq!(found.expires_at, Some("2026-08-21T10:00:00Z".parse().unwrap()));
     assert_eq!(client().slot(&access, &team()).await.unwrap(), None);
     assert_eq!(client().slot(&access, &user()).await.unwrap_err().kind, ApiErrorKind::Invalid);
 

@@ -9,7 +9,7 @@ use super::json;
 use crate::domain::anchor::Identity;
 use crate::domain::owner::{CredentialType, Owner};
 use crate::domain::ports::CreateToken;
-use crate::domain::token::{Issued, Listed, Token, TokenId};
+use crate::domain::token::{Issued, Listed, SlotToken, Token, TokenId};
 
 /// The body of a create call: the documented type, `expired-at` always, a description for minted types only.
 pub(super) fn create_body(request: &CreateToken) -> Vec<u8> {
@@ -48,17 +48,19 @@ pub(super) fn issued(body: &[u8]) -> Result<Issued, String> {
     Ok(Issued { id: TokenId(id), token, expires_at, is_ttl_rejected })
 }
 
-/// The id of the token that a show call answered; `None` when `data` is null.
+/// The token that a show call answered; `None` when `data` is null. Times that cannot be read count as not told.
 ///
 /// # Errors
 /// Why it cannot be read.
-pub(super) fn shown_token(body: &[u8]) -> Result<Option<TokenId>, String> {
+pub(super) fn shown_token(body: &[u8]) -> Result<Option<SlotToken>, String> {
     let mut document = json::parse(body)?;
     wipe_token(document.pointer_mut("/data/attributes/token"));
-    match document.get("data") {
-        Some(Value::Null) => Ok(None),
-        _ => text_at(&document, "/data/id").map(|id| Some(TokenId(id))).ok_or("the answer holds no id".into()),
+    if document.get("data") == Some(&Value::Null) {
+        return Ok(None);
     }
+    let id = TokenId(text_at(&document, "/data/id").ok_or("the answer holds no id")?);
+    let time = |name: &str| text_at(&document, &format!("/data/attributes/{name}")).and_then(|text| text.parse().ok());
+    Ok(Some(SlotToken { id, created_at: time("created-at"), expires_at: time("expired-at") }))
 }
 
 /// One page of a list.

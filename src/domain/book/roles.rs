@@ -1,6 +1,7 @@
 //! The book's roles and anchors.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -11,10 +12,10 @@ use crate::domain::lease::{Scope, Serial, later};
 use crate::domain::ledger::Rotation;
 use crate::domain::name::{AnchorName, RoleName};
 use crate::domain::owner::{CredentialType, Owner};
-use crate::domain::role::Role;
+use crate::domain::role::{Role, Share};
 
 /// How long the leases of a role that is missing at a start wait for it.
-const ORPHAN_GRACE: std::time::Duration = std::time::Duration::from_secs(10);
+const ORPHAN_GRACE: Duration = Duration::from_secs(10);
 
 /// A removed role whose leases live for a grace: `install` and `mv` remove a file before they write it anew.
 #[derive(Debug, Clone)]
@@ -46,6 +47,12 @@ pub struct Write {
     pub existed: bool,
     /// Tokens already issued stay in use.
     pub kept_tokens: bool,
+}
+
+/// When tokens of which `oldest` is the time of issue are `every` old, counted from the `last` rotation at the earliest, or
+/// from when the role was put `in_force`.
+fn due(every: Duration, last: Option<Timestamp>, in_force: Timestamp, oldest: Timestamp) -> Timestamp {
+    later(last.unwrap_or(in_force).max(oldest), every)
 }
 
 impl Book {
@@ -221,6 +228,22 @@ impl Book {
         self.rotations.get(name).copied()
     }
 
+    /// When a role is to be rotated by schedule; `None` without `rotate_every`, and while nobody has a token of it.
+    pub fn next_role_rotation(&self, name: &RoleName) -> Option<Timestamp> {
+        let entry = self.role(name)?;
+        let every = entry.role.rotate_every?;
+        let oldest = match entry.role.share {
+            Share::Open => None,
+            Share::Role => {
+                let scope = self.scope(name, 0, None, Serial(0)).ok()?;
+                self.current_lease(&scope).map(|lease| lease.record.issued_at)
+            }
+            Share::Unit => self.currents_of(name).map(|lease| lease.record.issued_at).min(),
+        };
+        let last = self.rotation(name).map(|last| last.at);
+        Some(due(every, last, entry.changed_at, oldest?))
+    }
+
     /// Notes a rotation.
     pub fn rotated(&mut self, name: &RoleName, rotation: Rotation) {
         self.rotations.insert(name.clone(), rotation);
@@ -239,7 +262,6 @@ impl Book {
     /// # Errors
     /// Unknown role; a slot whose anchor is not configured; a caller whose unit is unknown where that decides.
     pub fn scope(&self, name: &RoleName, uid: u32, unit: Option<&str>, node: Serial) -> Result<Scope, Error> {
-        use crate::domain::role::Share;
         let role = &self.find_role(name)?.role;
         if role.credential_type.is_slot() {
             let address = self.find_anchor(&role.anchor)?.anchor.access.address.clone();
@@ -257,5 +279,20 @@ impl Book {
                 Scope::Unit { role: name.clone(), uid, unit: unit.to_owned() }
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schedule_counts_from_the_latest_of_rotation_or_force_and_issue() {
+        let at = |minute: i64| Timestamp::from_second(minute * 60).unwrap();
+        let hour = Duration::from_secs(3600);
+        assert_eq!(due(hour, None, at(10), at(5)), at(70), "from when the role was put in force");
+        assert_eq!(due(hour, Some(at(20)), at(10), at(5)), at(80), "from the last rotation");
+        assert_eq!(due(hour, Some(at(3)), at(10), at(5)), at(65), "an edit does not put it off");
+        assert_eq!(due(hour, Some(at(3)), at(1), at(30)), at(90), "a token just made is not replaced at once");
     }
 }

@@ -67,6 +67,7 @@ pub fn render_role(role: &Role) -> String {
     }
     lines.number("max_leases", role.max_leases);
     lines.time("min_rotation_interval", role.min_rotation_interval);
+    lines.time("rotate_every", role.rotate_every);
     lines.number("uid", role.access.uid);
     lines.number("gid", role.access.gid);
     if let Some(mode) = role.access.mode {

@@ -2,15 +2,18 @@
 
 mod rules;
 
+use std::time::Duration;
+
 use rules::Owners;
 
 use super::DocumentError;
 use super::fields::Fields;
 use super::reader::{read, read_prefix};
 use super::table::{Table, Value};
+use super::times;
 use crate::domain::name::AnchorName;
 use crate::domain::owner::{CredentialType, Owner};
-use crate::domain::role::{Access, OnClose, Role, Share};
+use crate::domain::role::{Access, LEAST_ROTATE_EVERY, OnClose, Role, Share};
 
 const KEYS: &[&str] = &[
     "organization",
@@ -25,6 +28,7 @@ const KEYS: &[&str] = &[
     "on_close",
     "max_leases",
     "min_rotation_interval",
+    "rotate_every",
     "uid",
     "gid",
     "mode",
@@ -32,7 +36,7 @@ const KEYS: &[&str] = &[
 ];
 
 /// Keys of the contract that this version does not have yet.
-const NOT_YET: &[&str] = &["allow_units", "rotate_every"];
+const NOT_YET: &[&str] = &["allow_units"];
 
 /// Longest description, in bytes: upstream gets it with a unique end.
 const LONGEST_DESCRIPTION: usize = 120;
@@ -144,6 +148,7 @@ fn check(mut table: Table, accounts: &dyn Accounts, place: &str) -> Result<RoleS
     let on_close = fields.word("on_close", &[("linger", OnClose::Linger), ("revoke", OnClose::Revoke)])?;
     let max_leases = fields.number("max_leases", 1, 1_000_000)?;
     let min_rotation_interval = fields.time("min_rotation_interval")?;
+    let rotate_every = rotate_every(&mut fields, min_rotation_interval)?;
     let access = Access {
         uid: fields.account("uid", &|name| accounts.uid(name))?,
         gid: fields.account("gid", &|name| accounts.gid(name))?,
@@ -153,6 +158,12 @@ fn check(mut table: Table, accounts: &dyn Accounts, place: &str) -> Result<RoleS
 
     if ttl.zip(max_ttl).is_some_and(|(ttl, max_ttl)| ttl > max_ttl) {
         return Err(fields.wrong("ttl", "is greater than max_ttl; a token cannot linger longer than it lives"));
+    }
+    if rotate_every.is_some() && share == Some(Share::Open) {
+        return Err(fields.wrong(
+            "rotate_every",
+            "cannot be had with share = \"open\": every open already gets a token of its own, so there is nothing to rotate",
+        ));
     }
     let policy = rules::Policy {
         share: share.unwrap_or_default(),
@@ -180,10 +191,23 @@ fn check(mut table: Table, accounts: &dyn Accounts, place: &str) -> Result<RoleS
         on_close: policy.on_close,
         max_leases,
         min_rotation_interval,
+        rotate_every,
         access,
         anchor,
     };
     Ok(RoleSpec { role, lookup })
+}
+
+/// Zero means off. A schedule that the role's own interval forbids would fail at every turn.
+fn rotate_every(fields: &mut Fields, interval: Option<Duration>) -> Result<Option<Duration>, DocumentError> {
+    let time = fields.time("rotate_every")?;
+    let least = LEAST_ROTATE_EVERY.max(interval.unwrap_or_default());
+    if time.is_some_and(|time| time < least) {
+        let what =
+            format!("must be at least {}, and not less than min_rotation_interval", times::shown(LEAST_ROTATE_EVERY));
+        return Err(fields.wrong("rotate_every", &what));
+    }
+    Ok(time)
 }
 
 fn description(fields: &mut Fields) -> Result<Option<String>, DocumentError> {

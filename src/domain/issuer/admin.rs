@@ -27,6 +27,8 @@ impl Issuer {
         let stored = StoredRole { role: role.clone(), changed_at: now };
         self.ledger.write(vec![Entry::Number(name.clone(), number), Entry::Role(name.clone(), stored)]).await?;
         let written = self.book.lock().write_role(name, role, Origin::Mount, now);
+        // It may have a schedule now.
+        self.wake.notify_one();
         self.observe(Event::RoleWritten { role: name.clone(), existed: written.existed });
         Ok(())
     }
@@ -70,6 +72,7 @@ impl Issuer {
         };
         self.ledger.write(entries).await?;
         self.book.lock().rename_role(from, to, now);
+        self.wake.notify_one();
         self.observe(Event::RoleRemoved { role: from.clone() });
         self.observe(Event::RoleWritten { role: to.clone(), existed });
         Ok(())
@@ -145,6 +148,7 @@ impl Issuer {
         let number = self.book.lock().number(&name);
         self.ledger.write(vec![Entry::Number(name.clone(), number)]).await?;
         let written = self.book.lock().write_role(&name, role, Origin::File, self.now());
+        self.wake.notify_one();
         self.observe(Event::RoleWritten { role: name, existed: written.existed });
         Ok(())
     }

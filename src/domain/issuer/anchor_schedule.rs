@@ -20,12 +20,12 @@ pub(super) type Schedule = HashMap<AnchorName, Try>;
 /// How far the scheduled rotation of an anchor has come.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Try {
-    running: bool,
-    failures: u32,
+    pub(super) running: bool,
+    pub(super) failures: u32,
     /// Not before that, after a failure.
-    next: Option<Timestamp>,
+    pub(super) next: Option<Timestamp>,
     /// The last failure, as a sentence.
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 impl Issuer {

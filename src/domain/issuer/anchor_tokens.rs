@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Issuer;
-use super::queue::{Doomed, Lost, Outcome, Pending, not_yet, unremoved, unwritten};
+use super::queue::{Cause, Doomed, Lost, Outcome, Pending, not_yet, unremoved, unwritten};
 use super::revoke::SETTLED;
 use crate::domain::anchor::{Access, Address, Anchor};
 use crate::domain::anchor_rotation::AnchorToken;
@@ -89,20 +89,26 @@ impl Issuer {
         let anchor = self.book.lock().anchor(&token.anchor).map(|entry| entry.anchor.clone());
         let access = anchor.map(|anchor| anchor.access).filter(|access| access.address == token.address);
         match (token.phase, &access) {
-            (Phase::Intent, None) => Outcome::NotYet(format!(
-                "the answer to a rotation was lost, and anchor \"{}\" for {} is not configured any more; write it to config again",
-                token.anchor, token.address
-            )),
+            (Phase::Intent, None) => Outcome::NotYet(
+                Cause::Anchor,
+                format!(
+                    "the answer to a rotation was lost, and anchor \"{}\" for {} is not configured any more; write it to config again",
+                    token.anchor, token.address
+                ),
+            ),
             (Phase::Intent, Some(access)) if token.credential_type.is_slot() => {
                 self.settle_anchor(token, access, since).await
             }
             // Upstream shows the tokens of a user to that user alone; to others it says that there are none.
             (Phase::Intent, Some(access)) if access.owner.as_ref() != Some(&token.owner) => {
                 let (anchor, owner) = (&token.anchor, &token.owner);
-                Outcome::NotYet(format!(
-                    "the answer to a rotation was lost, and anchor \"{anchor}\" is not of {owner} any more: delete a token \"{}\" of {owner} by hand if there is one",
-                    token.description
-                ))
+                Outcome::NotYet(
+                    Cause::Unclear,
+                    format!(
+                        "the answer to a rotation was lost, and anchor \"{anchor}\" is not of {owner} any more: delete a token \"{}\" of {owner} by hand if there is one",
+                        token.description
+                    ),
+                )
             }
             (Phase::Intent, Some(access)) => {
                 let (owner, description) = (&token.owner, token.description.as_str());
@@ -123,7 +129,7 @@ impl Issuer {
         }
         let Some(id) = &token.token_id else {
             return self.ask(&token.address, Some(secret), &token.owner).await.unwrap_or_else(|| {
-                Outcome::NotYet(format!(
+                Outcome::NotYet(Cause::Unclear, format!(
                     "anchor \"{}\" is rotated, but upstream did not tell the id of its former token: delete that by hand in the web interface",
                     token.anchor
                 ))
@@ -144,10 +150,13 @@ impl Issuer {
         let itself = Access { address: token.address.clone(), token: secret.clone(), owner: Some(token.owner.clone()) };
         match self.api.revoke(&itself, id).await {
             Ok(()) => Outcome::Gone,
-            Err(error) if error.kind == ApiErrorKind::NotVisible => Outcome::NotYet(format!(
-                "upstream hides token {id}, which still works, from anchor \"{}\" and from itself: delete it by hand in the web interface",
-                token.anchor
-            )),
+            Err(error) if error.kind == ApiErrorKind::NotVisible => Outcome::NotYet(
+                Cause::Hidden,
+                format!(
+                    "upstream hides token {id}, which still works, from anchor \"{}\" and from itself: delete it by hand in the web interface",
+                    token.anchor
+                ),
+            ),
             Err(error) => not_yet(error, &token.owner),
         }
     }
@@ -156,11 +165,16 @@ impl Issuer {
     async fn settle_anchor(&self, token: &AnchorToken, access: &Access, since: Timestamp) -> Outcome {
         match self.ask(&access.address, Some(&access.token), &token.owner).await {
             None if self.now() > later(since, SETTLED) => Outcome::Gone,
-            None => Outcome::NotYet("waiting until a lost regenerate call cannot arrive any more".into()),
-            Some(Outcome::Gone) => Outcome::NotYet(format!(
-                "anchor \"{}\" is dead: the token of {} was regenerated and the answer was lost; write a new token to config",
-                token.anchor, token.owner
-            )),
+            None => {
+                Outcome::NotYet(Cause::Settling, "waiting until a lost regenerate call cannot arrive any more".into())
+            }
+            Some(Outcome::Gone) => Outcome::NotYet(
+                Cause::Anchor,
+                format!(
+                    "anchor \"{}\" is dead: the token of {} was regenerated and the answer was lost; write a new token to config",
+                    token.anchor, token.owner
+                ),
+            ),
             Some(not_yet) => not_yet,
         }
     }

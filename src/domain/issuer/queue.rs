@@ -7,9 +7,11 @@ use jiff::Timestamp;
 
 use crate::domain::anchor_rotation::AnchorToken;
 use crate::domain::error::Error;
-use crate::domain::lease::{LeaseRecord, Serial};
+use crate::domain::lease::{LeaseId, LeaseRecord, Serial};
+use crate::domain::name::{AnchorName, RoleName};
 use crate::domain::owner::Owner;
-use crate::domain::ports::{ApiError, StoreError};
+use crate::domain::ports::{ApiError, ApiErrorKind, StoreError};
+use crate::domain::token::TokenId;
 
 /// First wait after a failed attempt; doubled each time up to [`BACKOFF_MOST`].
 pub(super) const BACKOFF_LEAST: Duration = Duration::from_secs(1);
@@ -28,8 +30,44 @@ pub struct Pending {
     pub since: Timestamp,
     /// Why the last attempt failed, as a sentence.
     pub reason: Option<String>,
+    /// The same as one word.
+    pub cause: Cause,
     pub(super) running: bool,
     pub(super) doomed: Doomed,
+}
+
+/// Why a revocation is not proven yet, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// No attempt was made yet.
+    New,
+    /// A lost call may still arrive.
+    Settling,
+    /// Upstream refuses the anchor, or it is not configured any more.
+    Anchor,
+    /// Upstream hides the token or its owner from the anchor.
+    Hidden,
+    /// Upstream cannot be reached, or failed.
+    Upstream,
+    /// The ledger cannot be written.
+    Ledger,
+    /// A person must look.
+    Unclear,
+}
+
+impl Cause {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Settling => "settling",
+            Self::Anchor => "anchor",
+            Self::Hidden => "hidden",
+            Self::Upstream => "upstream",
+            Self::Ledger => "ledger",
+            Self::Unclear => "unclear",
+        }
+    }
 }
 
 /// What is to be deleted upstream.
@@ -51,6 +89,46 @@ impl Doomed {
 }
 
 impl Pending {
+    /// Public name of the lease, or of the rotation of an anchor.
+    pub fn id(&self) -> &LeaseId {
+        match &self.doomed {
+            Doomed::Lease(record) => &record.id,
+            Doomed::Anchor(token) => &token.id,
+        }
+    }
+
+    /// The role it was issued for; `None` for the token of an anchor.
+    pub fn role(&self) -> Option<&RoleName> {
+        match &self.doomed {
+            Doomed::Lease(record) => Some(&record.role),
+            Doomed::Anchor(_) => None,
+        }
+    }
+
+    /// The anchor that made it.
+    pub fn anchor(&self) -> &AnchorName {
+        match &self.doomed {
+            Doomed::Lease(record) => &record.anchor,
+            Doomed::Anchor(token) => &token.anchor,
+        }
+    }
+
+    /// Whose token it is.
+    pub fn owner(&self) -> &Owner {
+        match &self.doomed {
+            Doomed::Lease(record) => &record.owner,
+            Doomed::Anchor(token) => &token.owner,
+        }
+    }
+
+    /// Upstream's id of the token; `None` when its answer was lost.
+    pub fn token_id(&self) -> Option<&TokenId> {
+        match &self.doomed {
+            Doomed::Lease(record) => record.token_id.as_ref(),
+            Doomed::Anchor(token) => token.token_id.as_ref(),
+        }
+    }
+
     /// What is decided about the token of an anchor.
     pub(super) fn redirect(&mut self, token: AnchorToken) {
         self.doomed = Doomed::Anchor(Box::new(token));
@@ -82,19 +160,26 @@ pub(super) struct Lost<'a> {
 /// What an attempt found.
 pub(super) enum Outcome {
     Gone,
-    NotYet(String),
+    NotYet(Cause, String),
+    /// Not asked: the anchor's queue stands still until then.
+    Stopped(Timestamp, Cause, String),
 }
 
 pub(super) fn not_yet(error: ApiError, owner: &Owner) -> Outcome {
-    Outcome::NotYet(Error::upstream(error, Some(owner)).to_string())
+    let cause = match error.kind {
+        ApiErrorKind::Unauthorized => Cause::Anchor,
+        ApiErrorKind::NotVisible => Cause::Hidden,
+        _ => Cause::Upstream,
+    };
+    Outcome::NotYet(cause, Error::upstream(error, Some(owner)).to_string())
 }
 
 pub(super) fn unwritten(error: &StoreError) -> Outcome {
-    Outcome::NotYet(format!("the ledger cannot be written: {error}"))
+    Outcome::NotYet(Cause::Ledger, format!("the ledger cannot be written: {error}"))
 }
 
 pub(super) fn unremoved(error: &StoreError) -> Outcome {
-    Outcome::NotYet(format!("it is gone, but the ledger cannot be written: {error}"))
+    Outcome::NotYet(Cause::Ledger, format!("it is gone, but the ledger cannot be written: {error}"))
 }
 
 /// Doubling, capped, with up to a quarter of jitter so that a fleet does not knock in step.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Issuer;
-use super::queue::{BACKOFF_LEAST, Doomed, Lost, Outcome, Pending, backoff, not_yet, unremoved, unwritten};
+use super::queue::{BACKOFF_LEAST, Cause, Doomed, Lost, Outcome, Pending, backoff, not_yet, unremoved, unwritten};
+use super::stops::Stops;
 use crate::domain::anchor::{Access, Address};
 use crate::domain::book::Ending;
 use crate::domain::error::{Ended, Error};
@@ -28,7 +29,7 @@ pub(super) const SETTLED: Duration = Duration::from_secs(90);
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 
 /// After upstream's own end of a token plus this, it is gone whatever the answers say.
-const END_SKEW: Duration = Duration::from_secs(600);
+pub(super) const END_SKEW: Duration = Duration::from_secs(600);
 
 impl Issuer {
     /// Revocations that are not proven yet, oldest first.
@@ -125,13 +126,15 @@ impl Issuer {
 
     pub(super) fn enqueue(&self, doomed: Doomed) {
         let (now, serial) = (self.now(), doomed.serial());
-        let pending = Pending { attempts: 0, next: now, since: now, reason: None, running: false, doomed };
+        let pending =
+            Pending { attempts: 0, next: now, since: now, reason: None, cause: Cause::New, running: false, doomed };
         self.pending.lock().entry(serial).or_insert(pending);
     }
 
     /// The anchors changed: whatever waited for a good one is tried now.
     pub(super) fn retry_all(&self) {
         let now = self.now();
+        *self.stops.lock() = Stops::default();
         for pending in self.pending.lock().values_mut() {
             pending.next = now;
         }
@@ -186,7 +189,16 @@ impl Issuer {
             Doomed::Lease(record) => self.attempt_lease(*record, since).await,
             Doomed::Anchor(token) => self.attempt_anchor(*token, since).await,
         };
-        let Outcome::NotYet(reason) = outcome else { return };
+        let (cause, reason) = match outcome {
+            Outcome::Gone => return,
+            Outcome::NotYet(cause, reason) => (cause, reason),
+            Outcome::Stopped(until, cause, reason) => {
+                if let Some(one) = self.pending.lock().get_mut(&serial) {
+                    (one.next, one.cause, one.reason) = (until, cause, Some(reason));
+                }
+                return;
+            }
+        };
         let now = self.now();
         let told = {
             let mut pending = self.pending.lock();
@@ -194,7 +206,7 @@ impl Issuer {
             one.attempts += 1;
             one.next = later(now, backoff(one.attempts, now));
             let told = one.reason.as_ref() != Some(&reason);
-            one.reason = Some(reason.clone());
+            (one.cause, one.reason) = (cause, Some(reason.clone()));
             told.then(|| one.doomed.clone())
         };
         match told {
@@ -211,7 +223,12 @@ impl Issuer {
             Ok(record) => record,
             Err(error) => return unwritten(&error),
         };
-        match self.prove_gone(&record, since).await {
+        if let Some(stopped) = self.stopped(&record) {
+            return stopped;
+        }
+        let outcome = self.prove_gone(&record, since).await;
+        self.learn(&record, &outcome);
+        match outcome {
             Outcome::Gone => self.proven_gone(&record).await.map_or_else(|error| unremoved(&error), |()| Outcome::Gone),
             not_yet => not_yet,
         }
@@ -246,10 +263,13 @@ impl Issuer {
         let Some(access) = anchor else {
             return match self.ask_the_token(record).await {
                 Some(Outcome::Gone) => Outcome::Gone,
-                _ => Outcome::NotYet(format!(
-                    "anchor \"{}\" for {} is not configured any more; write it to config again",
-                    record.anchor, record.address
-                )),
+                _ => Outcome::NotYet(
+                    Cause::Anchor,
+                    format!(
+                        "anchor \"{}\" for {} is not configured any more; write it to config again",
+                        record.anchor, record.address
+                    ),
+                ),
             };
         };
         match (record.phase, record.credential_type.is_slot()) {
@@ -270,10 +290,10 @@ impl Issuer {
             // The anchor may have lost its rights: then 404 proves nothing, and the token itself must be refused.
             Err(error) if error.kind == ApiErrorKind::NotVisible => {
                 self.ask_the_token(record).await.unwrap_or_else(|| {
-                    Outcome::NotYet(format!(
-                        "upstream hides token {id} from anchor \"{}\", yet it still works",
-                        record.anchor
-                    ))
+                    Outcome::NotYet(
+                        Cause::Hidden,
+                        format!("upstream hides token {id} from anchor \"{}\", yet it still works", record.anchor),
+                    )
                 })
             }
             Err(error) => not_yet(error, &record.owner),
@@ -281,13 +301,13 @@ impl Issuer {
     }
 
     /// `Some(Gone)` when upstream refuses the token, `Some(NotYet)` when that cannot be told, `None` when it works.
-    async fn ask_the_token(&self, record: &LeaseRecord) -> Option<Outcome> {
+    pub(super) async fn ask_the_token(&self, record: &LeaseRecord) -> Option<Outcome> {
         self.ask(&record.address, record.token.as_ref(), &record.owner).await
     }
 
     /// The same for a token of whatever use.
     pub(super) async fn ask(&self, address: &Address, token: Option<&Token>, owner: &Owner) -> Option<Outcome> {
-        let Some(token) = token else { return Some(Outcome::NotYet("its secret is not known".into())) };
+        let Some(token) = token else { return Some(Outcome::NotYet(Cause::Unclear, "its secret is not known".into())) };
         let access = Access { address: address.clone(), token: token.clone(), owner: None };
         match self.api.whoami(&access).await {
             Ok(_) => None,
@@ -309,11 +329,14 @@ impl Issuer {
         };
         if replaced {
             return self.ask_the_token(record).await.unwrap_or_else(|| {
-                Outcome::NotYet(format!("the slot of {} has a newer token, yet the former still works", record.owner))
+                Outcome::NotYet(
+                    Cause::Unclear,
+                    format!("the slot of {} has a newer token, yet the former still works", record.owner),
+                )
             });
         }
         match self.api.slot(access, &record.owner).await {
-            Ok(Some(id)) if Some(&id) == record.token_id.as_ref() => {
+            Ok(Some(found)) if Some(&found.id) == record.token_id.as_ref() => {
                 match self.api.revoke_slot(access, &record.owner).await {
                     Ok(()) => Outcome::Gone,
                     Err(error) if error.kind == ApiErrorKind::NotVisible => {
@@ -324,7 +347,10 @@ impl Issuer {
             }
             // Another token is in the slot, or none: ours is dead unless the slot is merely hidden from us.
             Ok(_) => self.ask_the_token(record).await.unwrap_or_else(|| {
-                Outcome::NotYet(format!("the slot of {} is hidden from anchor \"{}\"", record.owner, record.anchor))
+                Outcome::NotYet(
+                    Cause::Hidden,
+                    format!("the slot of {} is hidden from anchor \"{}\"", record.owner, record.anchor),
+                )
             }),
             Err(error) => not_yet(error, &record.owner),
         }
@@ -356,38 +382,10 @@ impl Issuer {
         if !found.is_empty() || self.now() > later(lost.since, SETTLED) {
             Outcome::Gone
         } else {
-            Outcome::NotYet("the answer to its create call was lost; searching until it cannot arrive any more".into())
-        }
-    }
-
-    /// A slot whose regeneration was not answered: does the token that we know still work? If not, the lost call had
-    /// its effect, and regenerating once more adopts the slot.
-    async fn settle_slot(self: &Arc<Self>, record: &LeaseRecord, access: &Access, since: Timestamp) -> Outcome {
-        let current = self.book.lock().current_lease(&record.scope).map(|lease| lease.record.clone());
-        let Some(current) = current else {
-            // Nothing of ours is in use: if the slot holds a token made by the lost call, the next open replaces it.
-            let role_uses_it = self.book.lock().role(&record.role).is_some();
-            return match self.api.slot(access, &record.owner).await {
-                Ok(None) if self.now() > later(since, SETTLED) => Outcome::Gone,
-                Ok(_) if !role_uses_it && self.now() > later(record.ends_at, END_SKEW) => Outcome::Gone,
-                Ok(_) => Outcome::NotYet(format!(
-                    "whether the slot of {} was regenerated is unknown; the next open or a rotation of role \"{}\" settles it",
-                    record.owner, record.role
-                )),
-                Err(error) => not_yet(error, &record.owner),
-            };
-        };
-        if current.serial > record.serial {
-            return Outcome::Gone;
-        }
-        match self.ask_the_token(&current).await {
-            None if self.now() > later(since, SETTLED) => Outcome::Gone,
-            None => Outcome::NotYet("waiting until a lost regenerate call cannot arrive any more".into()),
-            Some(Outcome::Gone) => {
-                self.end_replaced(&record.scope);
-                Outcome::NotYet("a lost regenerate call had its effect; the next open regenerates again".into())
-            }
-            Some(not_yet) => not_yet,
+            Outcome::NotYet(
+                Cause::Settling,
+                "the answer to its create call was lost; searching until it cannot arrive any more".into(),
+            )
         }
     }
 
