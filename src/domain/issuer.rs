@@ -33,10 +33,9 @@ use super::ledger::{Entry, Ledger};
 use super::name::RoleName;
 use super::owner::{CredentialType, Owner};
 use super::ports::{ApiErrorKind, Clock, CreateToken, Effect, StoreError, TokenApi};
-use super::role::UPSTREAM_MARGIN;
 use super::token::Issued;
 
-use request::{LIFETIME_TOLERANCE, check_lifetime, describe, upstream_end};
+use request::{LIFETIME_TOLERANCE, check_lifetime, describe, own_end, upstream_end};
 
 pub use queue::Pending;
 
@@ -382,7 +381,7 @@ impl Issuer {
         request: &CreateToken,
     ) -> Result<(), Error> {
         let asked = request.expires_at;
-        if let Err(error) = check_lifetime(&issued, asked) {
+        if let Err(error) = check_lifetime(&issued, asked, self.now()) {
             // Revoked, not handed out.
             let owner = intent.owner.clone();
             self.discard_issued(intent, issued);
@@ -392,7 +391,7 @@ impl Issuer {
             && later(end, LIFETIME_TOLERANCE) < asked
         {
             // A policy upstream made it shorter: our end comes before theirs.
-            intent.ends_at = end.checked_sub(UPSTREAM_MARGIN).unwrap_or(end).min(intent.ends_at);
+            intent.ends_at = own_end(end).min(intent.ends_at);
         }
         let durable = match self.ledger.live(&intent, &issued).await {
             Ok(durable) => durable,

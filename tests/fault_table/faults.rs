@@ -83,6 +83,11 @@ const LATE: Option<(i32, &str)> = Some((libc::ETIMEDOUT, "ETIMEDOUT"));
 const HIDDEN: Option<(i32, &str)> = Some((libc::EACCES, "EACCES"));
 const REJECTED: Option<(i32, &str)> = Some((libc::EKEYREJECTED, "EKEYREJECTED"));
 
+/// A read costs no call when there is a token to give, so nobody notices.
+const UNNOTICED: &str = "not noticed: readers get the dead token until it is rotated (write to `rotate/ROLE`)";
+const UNNOTICED_MAXIMUM: &str =
+    "not noticed: readers get the dead token until the role has a lower max_ttl and is rotated";
+
 /// Every row, in the order of the page.
 pub fn all() -> Vec<Fault> {
     let mut all = failures();
@@ -152,25 +157,25 @@ fn odd_tokens() -> Vec<Fault> {
         let script = Script::ExpiredAt { value: Some(end.to_string()) };
         cell.daemon.fake.set_fault(cell.role.create(), Calls::Always, script);
     };
-    let lower = After::Operator("works with a lower max_ttl in the role", |cell| {
-        cell.daemon.write("roles/app", &cell.role.document(&cell.daemon, "ttl = \"10m\"\nmax_ttl = \"10m\""));
-    });
-    let lower_too = After::Operator("works with a lower max_ttl in the role", |cell| {
-        cell.daemon.write("roles/app", &cell.role.document(&cell.daemon, "ttl = \"10m\"\nmax_ttl = \"10m\""));
-    });
+    let lower = || After::Operator("works with a lower max_ttl in the role", shorten);
     vec![
         Fault::scripted("201 without a token", REMOTE, Script::NoToken),
         Fault::scripted("201, expired-at: none", REMOTE, ends(None)),
         Fault::scripted("201, expired-at: later than asked for", REMOTE, ends(Some("2099-01-01T00:00:00Z"))),
         Fault::new("201, expired-at: sooner than asked for", None, soon),
         Fault::scripted("201, expired-at: in the past", REMOTE, ends(Some("2020-01-01T00:00:00Z"))),
-        Fault::new("the organization allows shorter lives (is-ttl-rejected)", REMOTE, lower_maximum).then(lower),
+        Fault::new("the organization allows shorter lives (is-ttl-rejected)", REMOTE, lower_maximum).then(lower()),
         Fault::new("the organization allows shorter lives (422)", REMOTE, |cell| {
             cell.daemon.fake.switch(|switches| switches.refuse_over_max_ttl = true);
             lower_maximum(cell);
         })
-        .then(lower_too),
+        .then(lower()),
     ]
+}
+
+/// Lets the role ask for ten minutes.
+fn shorten(cell: &Cell) {
+    cell.daemon.write("roles/app", &cell.role.document(&cell.daemon, "ttl = \"10m\"\nmax_ttl = \"10m\""));
 }
 
 /// A maximum of three hours, with an anchor that keeps to it.
@@ -220,12 +225,26 @@ fn behind_our_back() -> Vec<Fault> {
     });
     vec![
         Fault::new("the anchor's token is deleted", REJECTED, delete_anchor).then(new_anchor),
-        Fault::new("the token in use is deleted, then rotated", None, |cell| {
+        Fault::new("the token in use is deleted", None, |cell| {
             let token = cell.daemon.read("creds/app/token");
             let token = cell.daemon.fake.token_of_secret(&token).expect("upstream made it");
             cell.daemon.fake.delete_token(&token.id);
+        })
+        .then(After::Operator(UNNOTICED, |cell| cell.daemon.rotate("app"))),
+        Fault::new("the organization allows shorter lives than the token in use has", None, |cell| {
+            cell.daemon.read("creds/app/token");
+            lower_maximum(cell);
+        })
+        .then(After::Operator(UNNOTICED_MAXIMUM, |cell| {
+            shorten(cell);
             cell.daemon.rotate("app");
-        }),
+        })),
+        Fault::new("the team is deleted while its token is in use", None, |cell| {
+            cell.daemon.read("creds/app/token");
+            cell.daemon.fake.delete_team(&cell.daemon.fake.team_id(ACME, "deploy"));
+        })
+        .of(&[Role::Team])
+        .then(After::Never),
         Fault::new("the team is deleted", HIDDEN, |cell| {
             cell.daemon.fake.delete_team(&cell.daemon.fake.team_id(ACME, "deploy"));
         })
@@ -240,7 +259,8 @@ fn behind_our_back() -> Vec<Fault> {
             cell.daemon.fake.delete_user(&cell.daemon.fake.user_id("alice"));
         })
         .then(After::Never),
-        Fault::new("user tokens are switched off", HIDDEN, |cell| {
+        // The anchor is a user's token.
+        Fault::new("user tokens are switched off", REJECTED, |cell| {
             cell.daemon.fake.set_user_tokens_enabled(ACME, false);
         })
         .of(&[Role::Team, Role::Organization])

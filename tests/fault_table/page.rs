@@ -21,17 +21,19 @@ gone, nothing is left upstream that the mount does not list. `…` stands for wh
 /// Takes out of a sentence what differs from run to run.
 pub fn steady(sentence: &str, site: &Site) -> String {
     let text = sentence.replace(&site.fake.url(), "http://UPSTREAM").replace(site.fake.trap_url(), "http://ELSEWHERE");
-    let steady = |word: &str| {
+    let words: Vec<&str> = text.split(' ').collect();
+    let steady = |(index, word): (usize, &&str)| {
         let bare = word.trim_end_matches([')', ']', ',', ';', ':']);
         let end = &word[bare.len()..];
         let start = if bare.starts_with('(') { "(" } else { "" };
         let bare = bare.trim_start_matches('(');
         let varies = ["req-", "user-", "team-"].iter().any(|prefix| bare.starts_with(prefix))
             || bare.parse::<jiff::Timestamp>().is_ok()
-            || (bare.contains('.') && bare.parse::<f64>().is_ok());
-        if varies { format!("{start}…{end}") } else { word.to_owned() }
+            || (bare.parse::<f64>().is_ok()
+                && words.get(index + 1).is_some_and(|next| next.trim_end_matches(']') == "s"));
+        if varies { format!("{start}…{end}") } else { (*word).to_owned() }
     };
-    text.split(' ').map(steady).collect::<Vec<_>>().join(" ")
+    words.iter().enumerate().map(steady).collect::<Vec<_>>().join(" ")
 }
 
 /// The page. Roles of one fault with the same outcome share a row.

@@ -26,20 +26,30 @@ pub(super) fn describe(host: &str, record: &LeaseRecord) -> String {
     format!("{text} [tfcfs {host} {role} {}]", record.id)
 }
 
-/// Whether upstream accepts a token and ends it when we asked, or earlier.
+/// When our lease of a token ends that upstream ends at `end`: before it, by the margin that it was to have.
+pub(super) fn own_end(end: Timestamp) -> Timestamp {
+    end.checked_sub(UPSTREAM_MARGIN).unwrap_or(end)
+}
+
+/// Whether upstream accepts a token and ends it when we asked, or earlier, yet late enough to be of use at `now`.
 ///
 /// # Errors
-/// [`ApiErrorKind::Lifetime`]: it ends later, or never, or lives too long for the organization.
-pub(super) fn check_lifetime(issued: &Issued, asked: Timestamp) -> Result<(), ApiError> {
+/// [`ApiErrorKind::Lifetime`]: it ends later, or never, or at once, or lives too long for the organization.
+pub(super) fn check_lifetime(issued: &Issued, asked: Timestamp, now: Timestamp) -> Result<(), ApiError> {
     let detail = match issued.expires_at {
         _ if issued.is_ttl_rejected => {
             "it lives longer than the organization allows; of a role, lower max_ttl".to_owned()
         }
-        Some(end) if end <= later(asked, LIFETIME_TOLERANCE) => return Ok(()),
-        end => {
-            let got = end.map_or_else(|| "none".to_owned(), |end| end.to_string());
-            format!("asked for {asked}, got {got}; servers before TFE v202305-1 cannot end tokens")
+        None => format!("asked for {asked}, got none; servers before TFE v202305-1 cannot end tokens"),
+        Some(end) if end > later(asked, LIFETIME_TOLERANCE) => {
+            format!("asked for {asked}, got {end}, which is later; something in between changes requests")
         }
+        Some(end) if own_end(end) <= now => {
+            format!(
+                "asked for {asked}, got {end}, and it is {now} here; compare the clocks, and the organization's maximum"
+            )
+        }
+        Some(_) => return Ok(()),
     };
     Err(ApiError::new(ApiErrorKind::Lifetime, detail))
 }
