@@ -192,7 +192,7 @@ pub fn fill(directory: &Path) {
             if let Some(secret) = secret {
                 let id = TokenId(format!("at-{number}"));
                 let token = Token::parse(secret).unwrap();
-                let issued = Issued { id, token, expires_at: None, is_ttl_rejected: false };
+                let issued = Issued { id, token, expires_at: None, is_ttl_rejected: false, answered_at: None };
                 let live = ledger.live(&intent, &issued).await.unwrap().into_inner();
                 if number == 2 {
                     ledger.revoking(&live).await.unwrap();

@@ -7,10 +7,14 @@ use jiff::Timestamp;
 use crate::domain::lease::{LeaseRecord, later};
 use crate::domain::ports::{ApiError, ApiErrorKind};
 use crate::domain::role::UPSTREAM_MARGIN;
+use crate::domain::timeline::earlier;
 use crate::domain::token::Issued;
 
 /// How far upstream's `expired-at` may be from what we asked: it stores milliseconds, we send seconds.
 pub(super) const LIFETIME_TOLERANCE: Duration = Duration::from_secs(2);
+
+/// Less than this is the time that an answer takes, and the whole seconds of `Date`.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 
 /// `expired-at` for a lease's end: a little later, whole seconds.
 pub(super) fn upstream_end(ends_at: Timestamp) -> Timestamp {
@@ -31,6 +35,13 @@ pub(super) fn own_end(end: Timestamp) -> Timestamp {
     end.checked_sub(UPSTREAM_MARGIN).unwrap_or(end)
 }
 
+/// By how much upstream's clock is ahead of `now`, if that shortens a token's life. A clock that is behind lengthens it,
+/// which is no harm: we delete it at our own end.
+pub(super) fn clock_ahead(issued: &Issued, now: Timestamp) -> Option<Duration> {
+    let ahead = Duration::try_from(now.duration_until(issued.answered_at?)).ok()?;
+    (ahead > CLOCK_TOLERANCE).then_some(ahead)
+}
+
 /// Whether upstream accepts a token and ends it when we asked, or earlier, yet late enough to be of use at `now`.
 ///
 /// # Errors
@@ -44,10 +55,9 @@ pub(super) fn check_lifetime(issued: &Issued, asked: Timestamp, now: Timestamp) 
         Some(end) if end > later(asked, LIFETIME_TOLERANCE) => {
             format!("asked for {asked}, got {end}, which is later; something in between changes requests")
         }
-        Some(end) if own_end(end) <= now => {
-            format!(
-                "asked for {asked}, got {end}, and it is {now} here; compare the clocks, and the organization's maximum"
-            )
+        Some(end) if own_end(earlier(end, clock_ahead(issued, now).unwrap_or_default())) <= now => {
+            let there = issued.answered_at.map(|at| format!(", {at} there")).unwrap_or_default();
+            format!("it ends {end}, and it is {now} here{there}; set the clocks right, or allow longer lives")
         }
         Some(_) => return Ok(()),
     };
