@@ -219,7 +219,8 @@ impl Parts {
         let book = Book::new(settings.limits(), contents, clock.now());
         ledger.reserve(book.serial_limit()).await.map_err(state)?;
         let tfc = TfcSettings {
-            call_deadline: settings.open_deadline,
+            // A little sooner than the open's: whoever waits then hears why, and not only that it took too long.
+            call_deadline: settings.open_deadline * 9 / 10,
             create_patience: settings.open_deadline * 2,
             rate: settings.rate,
             ca_file: settings.ca_file.clone(),

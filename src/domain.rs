@@ -19,4 +19,5 @@ pub mod name;
 pub mod owner;
 pub mod ports;
 pub mod role;
+pub mod timeline;
 pub mod token;

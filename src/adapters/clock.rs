@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use rustix::io::Errno;
 use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime, timerfd_create,
+    timerfd_settime,
 };
 use tokio::io::unix::AsyncFd;
 
@@ -30,6 +31,12 @@ impl Clock for SystemClock {
         wall()
     }
 
+    fn running(&self) -> Duration {
+        let time = clock_gettime(ClockId::Boottime);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+        Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
+    }
+
     async fn sleep_until(&self, end: Timestamp) {
         if self.now() >= end {
             return;
@@ -45,7 +52,7 @@ async fn sleep_on_timerfd(now: impl Fn() -> Timestamp + Send, end: Timestamp) ->
     let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
     #[expect(deprecated, reason = "its replacement is unsafe, and asks for what an OwnedFd always keeps")]
     let timer = AsyncFd::new(timerfd_create(TimerfdClockId::Realtime, flags)?)?;
-    while now() < end {
+    if now() < end {
         let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
         let at = Timespec { tv_sec: end.as_second(), tv_nsec: end.subsec_nanosecond().into() };
         timerfd_settime(
@@ -54,7 +61,7 @@ async fn sleep_on_timerfd(now: impl Fn() -> Timestamp + Send, end: Timestamp) ->
             &Itimerspec { it_interval: zero, it_value: at },
         )?;
         match expired(&timer).await {
-            // The clock was stepped: compare again.
+            // The clock was stepped: the caller looks at it again.
             Err(error) if error.raw_os_error() == Some(Errno::CANCELED.raw_os_error()) => {}
             done => done?,
         }
@@ -73,11 +80,17 @@ async fn expired(timer: &AsyncFd<OwnedFd>) -> io::Result<()> {
 }
 
 async fn sleep_in_steps(now: impl Fn() -> Timestamp + Send, end: Timestamp) {
-    while let Ok(left) = Duration::try_from(end.duration_since(now())) {
+    let mut last = now();
+    while let Ok(left) = Duration::try_from(end.duration_since(last)) {
         if left.is_zero() {
             return;
         }
         tokio::time::sleep(left.min(FALLBACK_STEP)).await;
+        let now = now();
+        if now < last {
+            return;
+        }
+        last = now;
     }
 }
 

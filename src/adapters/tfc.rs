@@ -131,7 +131,7 @@ impl TokenApi for TfcClient {
             }
             other => other?,
         };
-        wire::issued(&answer.body).map_err(|why| self.caller.nonsense(access, &answer, &why, true))
+        wire::issued(&answer.body, answer.date).map_err(|why| self.caller.nonsense(access, &answer, &why, true))
     }
 
     /// A repeat may find gone what the first attempt deleted: then the error is [`ApiErrorKind::NotVisible`] with an unknown

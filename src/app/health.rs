@@ -20,6 +20,7 @@ impl Upstreams for ClientHealth {
             last_contact: seen.last_contact,
             last_error: seen.last_error.map(|(at, text)| format!("{at}: {text}")),
             calls: seen.calls.iter().map(|call| (call.method.into(), call.outcome.into(), call.count)).collect(),
+            clock_offset: seen.clock_offset,
             server: (!server.is_empty()).then(|| server.join(" ")),
         }
     }

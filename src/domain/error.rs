@@ -140,13 +140,19 @@ impl fmt::Display for UpstreamSentence<'_> {
             ApiErrorKind::RateLimited => {
                 write!(f, "upstream's rate limit is exhausted; try again, or use a wider share")?
             }
-            ApiErrorKind::Invalid => write!(f, "upstream refused the request for {owner}")?,
+            ApiErrorKind::Invalid => write!(
+                f,
+                "upstream refuses what the role asks of {owner}; change the role, max_ttl or description most likely"
+            )?,
             ApiErrorKind::DescriptionTaken => write!(f, "upstream knows every description we tried for {owner}")?,
             ApiErrorKind::Lifetime => write!(
                 f,
                 "upstream gave the token another end than we asked for, or does not accept it, so it was revoked"
             )?,
-            ApiErrorKind::Remote => write!(f, "upstream failed; the next open tries again")?,
+            ApiErrorKind::Remote => write!(
+                f,
+                "upstream failed or gave no usable answer; the next open tries again, and if that does not help, ask its operator"
+            )?,
         }
         if !error.detail.is_empty() {
             write!(f, " [{}]", error.detail)?;

@@ -17,6 +17,7 @@ mod revoke;
 mod role_schedule;
 mod rotate;
 mod settle;
+mod steps;
 mod stops;
 
 use std::collections::HashMap;
@@ -38,10 +39,11 @@ use super::ledger::{Entry, Ledger};
 use super::name::RoleName;
 use super::owner::{CredentialType, Owner};
 use super::ports::{ApiErrorKind, Clock, CreateToken, Effect, StoreError, TokenApi};
-use super::role::UPSTREAM_MARGIN;
+use super::timeline::{Moment, Timeline, earlier};
 use super::token::Issued;
 
-use request::{LIFETIME_TOLERANCE, check_lifetime, describe, upstream_end};
+use request::{LIFETIME_TOLERANCE, check_lifetime, clock_ahead, describe, own_end, upstream_end};
+use steps::moment;
 
 pub use queue::{Cause, Pending};
 
@@ -100,6 +102,8 @@ pub struct Issuer {
     slots: Mutex<HashMap<Scope, Arc<tokio::sync::Mutex<()>>>>,
     /// The daemon stops: nothing is made any more.
     stopping: AtomicBool,
+    /// For steps of the wall clock. Taken for moments, never together with `book`.
+    timeline: Mutex<Timeline>,
     pub(super) wake: Notify,
     /// When the keeper will look next, in milliseconds of Unix time.
     armed: AtomicI64,
@@ -116,6 +120,7 @@ impl Issuer {
         settings: IssuerSettings,
         runtime: tokio::runtime::Handle,
     ) -> Arc<Self> {
+        let timeline = Mutex::new(Timeline::new(moment(&*clock)));
         let issuer = Arc::new(Self {
             book: Mutex::new(book),
             ledger,
@@ -133,6 +138,7 @@ impl Issuer {
             role_schedule: Mutex::default(),
             slots: Mutex::default(),
             stopping: AtomicBool::new(false),
+            timeline,
             wake: Notify::new(),
             armed: AtomicI64::new(0),
         });
@@ -344,7 +350,8 @@ impl Issuer {
             if self.stopping.load(Ordering::Acquire) {
                 return Err(stopping());
             }
-            let (mut record, anchor) = self.book.lock().plan(role, scope, opener, self.now())?;
+            let begun = self.moment();
+            let (mut record, anchor) = self.book.lock().plan(role, scope, opener, begun.wall)?;
             self.spare_anchor(&record).await?;
             record.description = describe(&self.settings.host, &record);
             let (id, serial) = (record.id.clone(), record.serial);
@@ -364,7 +371,7 @@ impl Issuer {
                 expires_at: upstream_end(intent.ends_at),
             };
             match self.api.create(&anchor.access, &request).await {
-                Ok(issued) => return self.keep(intent, issued, &request).await,
+                Ok(issued) => return self.keep(intent, issued, &request, begun).await,
                 Err(error) if error.effect == Effect::Unknown => {
                     let owner = intent.owner.clone();
                     self.search_soon(intent);
@@ -391,19 +398,26 @@ impl Issuer {
         mut intent: LeaseRecord,
         issued: Issued,
         request: &CreateToken,
+        begun: Moment,
     ) -> Result<(), Error> {
-        let asked = request.expires_at;
-        if let Err(error) = check_lifetime(&issued, asked) {
+        // The keeper sleeps while nothing is due: a step that it has not seen would be taken off the new lease twice.
+        self.follow_clock();
+        let (asked, now) = (request.expires_at, self.moment());
+        if let Err(error) = check_lifetime(&issued, asked, now.wall) {
             // Revoked, not handed out.
             let owner = intent.owner.clone();
             self.discard_issued(intent, issued);
             return Err(Error::upstream(error, Some(&owner)));
         }
+        let ahead = clock_ahead(&issued, now.wall);
         if let Some(end) = issued.expires_at
-            && later(end, LIFETIME_TOLERANCE) < asked
+            && (later(end, LIFETIME_TOLERANCE) < asked || ahead.is_some())
         {
-            // A policy upstream made it shorter: our end comes before theirs.
-            intent.ends_at = end.checked_sub(UPSTREAM_MARGIN).unwrap_or(end).min(intent.ends_at);
+            // A policy upstream made it shorter, or their clock comes there first: our end comes before theirs.
+            intent.ends_at = own_end(earlier(end, ahead.unwrap_or_default())).min(intent.ends_at);
+        }
+        if let Some(back) = begun.set_back_until(now) {
+            intent.ends_at = earlier(intent.ends_at, back);
         }
         let durable = match self.ledger.live(&intent, &issued).await {
             Ok(durable) => durable,

@@ -31,6 +31,7 @@ impl Issuer {
 
     /// Does what is due now; returns when the next thing is.
     pub async fn keep_once(self: &Arc<Self>) -> Option<jiff::Timestamp> {
+        self.follow_clock();
         let now = self.now();
         let due = self.book().due(now);
         for (serial, how) in due.ends {

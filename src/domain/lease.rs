@@ -17,6 +17,7 @@ use super::error::Ended;
 use super::name::{AnchorName, RoleName};
 use super::owner::{CredentialType, Owner};
 use super::role::{OnClose, Role, Times};
+use super::timeline::earlier;
 use super::token::{Issued, Token, TokenId};
 
 /// A number that is never given twice, not even over restarts. Names lease nodes and unshared nodes.
@@ -187,6 +188,8 @@ pub struct Lease {
     pub handles: u32,
     /// End as it stands: absolute while held, last close + `ttl` while lingering.
     pub expires_at: Timestamp,
+    /// Absolute end. As the record has it, unless the wall clock was set back since; never later.
+    pub ends_at: Timestamp,
     /// When a successor took over.
     pub superseded_at: Option<Timestamp>,
     /// How it ended; its handles get an error from then on.
@@ -228,6 +231,7 @@ impl Lease {
     pub fn new(record: LeaseRecord, now: Timestamp) -> Self {
         let mut lease = Self {
             expires_at: record.ends_at,
+            ends_at: record.ends_at,
             record,
             handles: 0,
             superseded_at: None,
@@ -242,14 +246,20 @@ impl Lease {
     /// Slots are the same for everybody until rotated: the last close does not shorten their life.
     fn lingering_end(&self, now: Timestamp) -> Timestamp {
         if self.record.credential_type.is_slot() {
-            return self.record.ends_at;
+            return self.ends_at;
         }
-        later(now, self.record.times.ttl).min(self.record.ends_at)
+        later(now, self.record.times.ttl).min(self.ends_at)
+    }
+
+    /// The wall clock was set back: the lease ends when it would have ended.
+    pub fn clock_set_back(&mut self, back: Duration) {
+        self.ends_at = earlier(self.ends_at, back);
+        self.expires_at = earlier(self.expires_at, back);
     }
 
     /// Whether it still may be handed out or read.
     pub fn is_live(&self, now: Timestamp) -> bool {
-        self.ended.is_none() && self.record.phase == Phase::Live && now < self.expires_at.min(self.record.ends_at)
+        self.ended.is_none() && self.record.phase == Phase::Live && now < self.expires_at.min(self.ends_at)
     }
 
     /// Whether nobody has use for it any more: proven gone, and its last handle closed.
@@ -259,7 +269,7 @@ impl Lease {
 
     /// Life left if somebody held it from now on.
     pub fn remaining(&self, now: Timestamp) -> Duration {
-        Duration::try_from(now.duration_until(self.record.ends_at)).unwrap_or_default()
+        Duration::try_from(now.duration_until(self.ends_at)).unwrap_or_default()
     }
 
     /// Judges it for an opener at `now`.
@@ -283,7 +293,7 @@ impl Lease {
         self.handles += 1;
         // A superseded slot keeps the end its rotation gave it.
         if self.superseded_at.is_none() || !self.record.credential_type.is_slot() {
-            self.expires_at = self.record.ends_at;
+            self.expires_at = self.ends_at;
         }
     }
 
@@ -317,7 +327,7 @@ impl Lease {
     pub fn supersede(&mut self, now: Timestamp, grace: Duration) {
         self.superseded_at = Some(now);
         if self.record.credential_type.is_slot() {
-            self.expires_at = later(now, grace).min(self.record.ends_at);
+            self.expires_at = later(now, grace).min(self.ends_at);
             self.ends_as = Ended::Revoked;
         }
     }
@@ -328,7 +338,7 @@ impl Lease {
         if !shared || self.handles == 0 || self.superseded_at.is_some() || self.ended.is_some() {
             return None;
         }
-        self.record.ends_at.checked_sub(self.record.needed()).ok()
+        self.ends_at.checked_sub(self.record.needed()).ok()
     }
 
     /// `held`, `lingering` or `superseded`: the words of DESIGN 2.

@@ -226,6 +226,11 @@ pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> Timestamp;
 
-    /// Returns once the wall clock has reached `end`, also if it was stepped or the machine slept meanwhile.
+    /// Time since some moment of this machine's run, by a clock that nobody sets and that counts a suspend. For telling a
+    /// step of the wall clock from the passing of time, never for ends.
+    fn running(&self) -> std::time::Duration;
+
+    /// Returns once the wall clock has reached `end`, also if it was stepped or the machine slept meanwhile; at a step it
+    /// may return early, so that the caller looks again.
     async fn sleep_until(&self, end: Timestamp);
 }

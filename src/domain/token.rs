@@ -100,6 +100,8 @@ pub struct Issued {
     pub expires_at: Option<Timestamp>,
     /// Upstream says that it will not accept the token: its life is longer than the organization allows.
     pub is_ttl_rejected: bool,
+    /// Upstream's clock when it answered, if it said; whole seconds.
+    pub answered_at: Option<Timestamp>,
 }
 
 /// A token as a list shows it: without its secret.

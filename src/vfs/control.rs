@@ -66,6 +66,9 @@ struct Upstream {
     server: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reachable: Option<bool>,
+    /// Only when it is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_contact: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,6 +89,13 @@ struct LeaseFile<'a> {
     opened_by_uid: u32,
     anchor: &'a str,
     description: &'a str,
+}
+
+/// Upstream's clock, when it differs so much that somebody should look.
+fn clock_sentence(offset: jiff::SignedDuration) -> Option<String> {
+    let seconds = offset.as_secs();
+    let which = if seconds > 0 { "ahead of ours: tokens end that much sooner" } else { "behind ours" };
+    (seconds.abs() > 5).then(|| format!("{} s {which}; compare both with the time of day", seconds.abs()))
 }
 
 /// Milliseconds, `Z`: as upstream writes times.
@@ -251,6 +261,7 @@ impl Vfs {
                 owner: access.owner.as_ref().map(ToString::to_string),
                 server: health.server,
                 reachable: health.reachable,
+                clock: health.clock_offset.and_then(clock_sentence),
                 last_contact: health.last_contact.map(stamp),
                 last_error: health.last_error,
             };

@@ -96,6 +96,8 @@ pub struct Health {
     pub calls: Vec<(String, String, u64)>,
     /// Version and name that the server gives.
     pub server: Option<String>,
+    /// Its clock minus ours, to about a second.
+    pub clock_offset: Option<jiff::SignedDuration>,
 }
 
 /// Knows the health of upstreams.

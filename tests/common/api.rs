@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use tfcfs::domain::anchor::{Access, Identity};
 use tfcfs::domain::owner::{CredentialType, Owner};
@@ -64,6 +64,8 @@ struct State {
     /// This call of whatever kind meets that.
     nth: Option<(usize, Fault)>,
     stopped: bool,
+    /// Upstream's clock minus ours.
+    skew: SignedDuration,
 }
 
 pub struct FakeApi {
@@ -128,6 +130,15 @@ impl FakeApi {
         self.state.lock().latency = latency;
     }
 
+    /// Upstream's clock minus ours.
+    pub fn set_skew(&self, skew: SignedDuration) {
+        self.state.lock().skew = skew;
+    }
+
+    pub fn skew(&self) -> SignedDuration {
+        self.state.lock().skew
+    }
+
     pub fn set_anchor_dead(&self, dead: bool) {
         self.state.lock().anchor_dead = dead;
     }
@@ -167,7 +178,8 @@ impl FakeApi {
 
     pub fn live(&self) -> Vec<Made> {
         let now = self.clock.now();
-        let made = &self.state.lock().made;
+        let state = self.state.lock();
+        let (made, now) = (&state.made, now + state.skew);
         // Of a slot's tokens the one that came last is the only one, however late its call arrived.
         let replaced = |at: usize, one: &Made| {
             let same_slot = |other: &Made| one.kind.is_slot() && other.owner == one.owner && other.kind == one.kind;
@@ -277,7 +289,7 @@ impl TokenApi for FakeApi {
         self.authorize(access)?;
         let issued = {
             let mut state = self.state.lock();
-            let number = state.made.len();
+            let (number, skew) = (state.made.len(), state.skew);
             if request.credential_type.is_slot() {
                 if state.anchor_owner.as_ref() == Some(&request.owner) {
                     state.anchor_dead = true;
@@ -304,12 +316,13 @@ impl TokenApi for FakeApi {
                 ends,
                 alive: true,
                 born: match fault {
-                    Some(Fault::Late(wait)) => self.clock.now() + wait,
-                    _ => self.clock.now(),
+                    Some(Fault::Late(wait)) => self.clock.now() + skew + wait,
+                    _ => self.clock.now() + skew,
                 },
             });
+            let answered_at = Some(self.clock.now() + state.skew);
             let is_ttl_rejected = matches!(fault, Some(Fault::Rejected));
-            Issued { id, token: Token::parse(&secret).unwrap(), expires_at: ends, is_ttl_rejected }
+            Issued { id, token: Token::parse(&secret).unwrap(), expires_at: ends, is_ttl_rejected, answered_at }
         };
         lost(&fault).await?;
         Ok(issued)

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use tfcfs::domain::ports::Clock;
 use tokio::sync::Notify;
@@ -18,16 +18,26 @@ use tokio::sync::Notify;
 /// A clock that tests move.
 pub struct ManualClock {
     now: Mutex<Timestamp>,
+    running: Mutex<Duration>,
     moved: Notify,
 }
 
 impl ManualClock {
     pub fn new() -> Arc<Self> {
         let start = "2026-11-24T12:00:00Z".parse().unwrap();
-        Arc::new(Self { now: Mutex::new(start), moved: Notify::new() })
+        Arc::new(Self { now: Mutex::new(start), running: Mutex::default(), moved: Notify::new() })
     }
 
     pub fn advance(&self, by: Duration) {
+        let mut now = self.now.lock();
+        *now = now.checked_add(by).unwrap();
+        drop(now);
+        *self.running.lock() += by;
+        self.moved.notify_waiters();
+    }
+
+    /// Somebody sets the wall clock.
+    pub fn step(&self, by: SignedDuration) {
         let mut now = self.now.lock();
         *now = now.checked_add(by).unwrap();
         drop(now);
@@ -46,12 +56,13 @@ impl Clock for ManualClock {
         *self.now.lock()
     }
 
+    fn running(&self) -> Duration {
+        *self.running.lock()
+    }
+
     async fn sleep_until(&self, end: Timestamp) {
-        loop {
-            let moved = self.moved.notified();
-            if self.now() >= end {
-                return;
-            }
+        let moved = self.moved.notified();
+        if self.now() < end {
             moved.await;
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tfcfs::adapters::redb_store;
 use tfcfs::domain::lease::Phase;
 
-use super::support::{KEY, SECRETS, State, at, fill, name};
+use super::support::{KEY, SECRETS, State, at, name};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
@@ -39,15 +39,4 @@ fn format_1_opens() {
     assert_eq!(contents.numbers[&name("app")], 1);
     assert_eq!(contents.rotations[&name("app")].uid, Some(1000));
     state.run("rekey", &[]).ok();
-}
-
-/// How the fixture was made: `cargo nextest run --test state --run-ignored only make_the_fixture`. Only for a new format, into
-/// a directory of its own; those of former formats stay as they are.
-#[test]
-#[ignore = "writes tests/fixtures"]
-fn make_the_fixture() {
-    let directory = fixture("state-format-1");
-    let ledger = directory.join(redb_store::FILE_NAME);
-    assert!(!ledger.exists(), "a fixture is never made anew");
-    fill(&directory);
 }

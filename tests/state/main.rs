@@ -1,5 +1,6 @@
 //! The state directory without a daemon: `tfcfs state`, and what a start refuses.
 
+mod records;
 mod support;
 
 mod damage;

@@ -22,6 +22,8 @@ pub(super) struct Answer {
     pub(super) status: u16,
     /// All of it.
     pub(super) body: Zeroizing<Vec<u8>>,
+    /// `Date`.
+    pub(super) date: Option<jiff::Timestamp>,
     /// `X-Request-Id`.
     pub(super) request_id: Option<String>,
 }

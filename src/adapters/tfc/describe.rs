@@ -26,7 +26,15 @@ pub(super) struct Described {
 /// An answer that is neither success nor 429. `changes` says whether the call would have changed something.
 pub(super) fn status(status: u16, body: &[u8], secrets: &[&str], changes: bool) -> Described {
     let words = Words::read(body, secrets);
-    let detail = if words.text.is_empty() { status.to_string() } else { format!("{status} {}", words.text) };
+    let code = status.to_string();
+    // Pages of load balancers begin with the status already.
+    let detail = if words.text.is_empty() {
+        code
+    } else if words.text.starts_with(&code) {
+        words.text
+    } else {
+        format!("{code} {}", words.text)
+    };
     let kind = match status {
         401 => ApiErrorKind::Unauthorized,
         403 | 404 | 410 => ApiErrorKind::NotVisible,
@@ -198,6 +206,7 @@ mod tests {
             ("", "404"),
             ("null", "404 null"),
             ("<html><title>Not here</title></html>", "404 Not here"),
+            ("<html><title>404 Not here</title></html>", "404 Not here"),
             ("you sent planted\r\n\x1b[1m", "404 you sent (removed) [1m"),
         ] {
             assert_eq!(of(404, body).detail, detail, "{body}");

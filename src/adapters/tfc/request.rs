@@ -204,6 +204,7 @@ impl Caller {
         // Counted from the server's own clock where it tells, so that a wrong one here does no harm.
         let server_now = signs.date.unwrap_or_else(clock::system_time);
         let retry_after = text(&headers, RETRY_AFTER).and_then(|t| retry::parse_retry_after(t, server_now));
+        let date = signs.date.and_then(|date| jiff::Timestamp::try_from(date).ok());
         self.observed.answered(call.access.address.origin(), signs, clock::wall(), start.elapsed());
 
         let gone = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
@@ -212,7 +213,7 @@ impl Caller {
         }
         if status.is_success() {
             return match answer::read_all(response, call.end()).await {
-                Ok(body) => Ok(Answer { status: status.as_u16(), body, request_id }),
+                Ok(body) => Ok(Answer { status: status.as_u16(), body, date, request_id }),
                 Err(answer::Broken::Late) => Err(timed_out(call, "the answer came only in part").with_id(request_id)),
                 Err(answer::Broken::TooLong) => {
                     let mut error = ApiError::new(ApiErrorKind::Remote, "the answer is too long to be one of this API");
@@ -224,7 +225,7 @@ impl Caller {
         }
         if status == StatusCode::NOT_FOUND && call.may_be_absent {
             let body = answer::read_some(response, call.end()).await;
-            return Ok(Answer { status: status.as_u16(), body, request_id });
+            return Ok(Answer { status: status.as_u16(), body, date, request_id });
         }
         if status == StatusCode::TOO_MANY_REQUESTS {
             let reset = text(&headers, "x-ratelimit-reset").and_then(retry::parse_reset);

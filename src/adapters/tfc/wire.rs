@@ -29,11 +29,11 @@ fn whole_seconds(time: Timestamp) -> String {
     Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
 }
 
-/// The answer to a create call.
+/// The answer to a create call, given at `answered_at` by upstream's clock.
 ///
 /// # Errors
 /// Why there is no usable token in it. A token may exist nevertheless.
-pub(super) fn issued(body: &[u8]) -> Result<Issued, String> {
+pub(super) fn issued(body: &[u8], answered_at: Option<Timestamp>) -> Result<Issued, String> {
     let mut document = json::parse(body)?;
     // Taken out of the tree, so that no copy of the secret stays in freed memory.
     let secret = match document.pointer_mut("/data/attributes/token").map(Value::take) {
@@ -45,7 +45,7 @@ pub(super) fn issued(body: &[u8]) -> Result<Issued, String> {
     // An end that cannot be read counts as none: the caller then sees that it is not what it asked for.
     let expires_at = text_at(&document, "/data/attributes/expired-at").and_then(|t| t.parse().ok());
     let is_ttl_rejected = document.pointer("/data/attributes/is-ttl-rejected") == Some(&Value::Bool(true));
-    Ok(Issued { id: TokenId(id), token, expires_at, is_ttl_rejected })
+    Ok(Issued { id: TokenId(id), token, expires_at, is_ttl_rejected, answered_at })
 }
 
 /// The token that a show call answered; `None` when `data` is null. Times that cannot be read count as not told.

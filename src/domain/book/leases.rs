@@ -9,6 +9,7 @@ use crate::domain::error::Ended;
 use crate::domain::lease::{Adequacy, AfterClose, Lease, LeaseRecord, Phase, Scope, Serial};
 use crate::domain::name::RoleName;
 use crate::domain::role::OnClose;
+use crate::domain::timeline::earlier;
 
 /// How long the bytes of a slot token stay readable after a rotation killed it (fuse-nodes 0.6 step 5).
 const SLOT_GRACE: Duration = Duration::from_millis(1500);
@@ -73,7 +74,7 @@ impl Book {
         let scope = record.scope.clone();
         let mut lease = Lease::new(record, now);
         if let Some(end) = linger {
-            lease.expires_at = end.min(lease.record.ends_at);
+            lease.expires_at = end.min(lease.ends_at);
         }
         if lease.record.on_close == OnClose::Revoke {
             // Its holders are gone, and that was to be its end.
@@ -394,9 +395,9 @@ impl Book {
         let mut due = Due::default();
         let mut next = |at: Timestamp| due.next = Some(due.next.map_or(at, |other| other.min(at)));
         for lease in self.leases.values().filter(|lease| lease.ended.is_none()) {
-            let end = lease.expires_at.min(lease.record.ends_at);
+            let end = lease.expires_at.min(lease.ends_at);
             if end <= now {
-                let how = if end < lease.record.ends_at { lease.ends_as } else { Ended::Expired };
+                let how = if end < lease.ends_at { lease.ends_as } else { Ended::Expired };
                 due.ends.push((lease.record.serial, how));
                 continue;
             }
@@ -415,6 +416,14 @@ impl Book {
             next(at);
         }
         due
+    }
+
+    /// The wall clock was set back: what was to happen at a time happens when it would have happened.
+    pub fn clock_set_back(&mut self, back: Duration) {
+        self.changed();
+        self.leases.values_mut().for_each(|lease| lease.clock_set_back(back));
+        self.cooling.values_mut().for_each(|(until, _)| *until = earlier(*until, back));
+        self.graves.iter_mut().for_each(|grave| grave.until = earlier(grave.until, back));
     }
 
     /// Live leases by state.

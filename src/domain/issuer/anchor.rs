@@ -134,7 +134,7 @@ impl Issuer {
             self.condemn_soon(intent.made(issued));
             Error::upstream(error, Some(&request.owner))
         };
-        check_lifetime(issued, request.expires_at).map_err(refuse)?;
+        check_lifetime(issued, request.expires_at, self.now()).map_err(refuse)?;
         let next = successor(former, issued, self.now());
         // The new token must work before anything depends on it.
         self.api.whoami(&next.access).await.map_err(refuse)?;
@@ -174,7 +174,7 @@ impl Issuer {
             }
         }
         let tried = self.api.whoami(&next.access).await.map(|_| ());
-        if let Err(error) = check_lifetime(issued, request.expires_at).and(tried) {
+        if let Err(error) = check_lifetime(issued, request.expires_at, self.now()).and(tried) {
             let reason = format!("the new token is in force, for the former is dead, but: {}", error.detail);
             self.observe(Event::AnchorTrouble { anchor: next.name, reason });
         }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -13,6 +14,7 @@ use crate::domain::book::Origin;
 use crate::domain::event::Event;
 use crate::domain::lease::later;
 use crate::domain::name::AnchorName;
+use crate::domain::timeline::earlier;
 
 /// Scheduled rotations that run or failed.
 pub(super) type Schedule = HashMap<AnchorName, Try>;
@@ -65,6 +67,13 @@ impl Issuer {
             self.runtime.spawn(async move { issuer.rotate_by_schedule(name).await });
         }
         next
+    }
+
+    /// The wall clock was set back: rotations that failed are tried again when they would have been.
+    pub(super) fn delay_no_rotation(&self, back: Duration) {
+        for tried in self.schedule.lock().values_mut() {
+            tried.next = tried.next.map(|next| earlier(next, back));
+        }
     }
 
     async fn rotate_by_schedule(self: Arc<Self>, name: AnchorName) {

@@ -25,7 +25,7 @@ fn bodies_of_create_calls() {
 }
 
 fn issue(document: Value) -> Result<Issued, String> {
-    issued(document.to_string().as_bytes())
+    issued(document.to_string().as_bytes(), None)
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn answers_without_a_token() {
         let error = issue(document.clone()).unwrap_err();
         assert!(!error.contains("hunter2"), "{document}: {error}");
     }
-    assert!(issued(b"<html>").is_err());
+    assert!(issued(b"<html>", None).is_err());
 }
 
 #[test]
