@@ -259,8 +259,12 @@ impl World {
             }
             Op::Restart => self.restart().await,
             Op::Forget { pin } if !self.pins.is_empty() => {
-                let pin = self.pins.swap_remove(pin % self.pins.len());
-                self.m.vfs.forget(pin.node.ino(), 1);
+                let pin = pin % self.pins.len();
+                // The kernel forgets no inode that a file is open of.
+                if !self.held.iter().any(|held| held.node == self.pins[pin].node) {
+                    let pin = self.pins.swap_remove(pin);
+                    self.m.vfs.forget(pin.node.ino(), 1);
+                }
             }
             Op::List => self.list(),
             _ => {}
