@@ -59,7 +59,9 @@ impl Issuer {
             tracing::warn!(%error, "the ledger cannot be written");
             later(now, LEDGER_RETRY)
         });
+        // What could not be written is due already: only the retry says when to look again.
+        let lingers = self.lingers_due().filter(|_| retry.is_none());
         let (attempts, anchors, roles) = (self.attempt_due(), self.rotate_anchors_due(now), self.rotate_roles_due(now));
-        [due.next, attempts, anchors, roles, retry, self.lingers_due()].into_iter().flatten().min()
+        [due.next, attempts, anchors, roles, retry, lingers].into_iter().flatten().min()
     }
 }

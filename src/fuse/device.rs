@@ -18,7 +18,7 @@ use nix::sched::{CloneFlags, unshare};
 /// `_IOR(229, 0, u32)` of the kernel's `fuse.h`.
 const FUSE_DEV_IOC_CLONE: rustix::ioctl::Opcode = rustix::ioctl::opcode::read::<u32>(229, 0);
 
-/// Standard input, output and error: the log goes there.
+/// The last of standard input, output and error.
 const STANDARD: RawFd = 2;
 
 /// A device of the calling thread alone.
@@ -26,7 +26,7 @@ pub(super) struct Device(File);
 
 impl Device {
     /// Gives the calling thread its own file table and in it a clone of the mount's device `mount`, an open file of this
-    /// process. Every other file but standard input, output and error is closed there.
+    /// process. Every other file is closed there, and its standard input, output and error are nowhere.
     ///
     /// # Errors
     /// The system's; the thread must not go on then.
@@ -41,6 +41,11 @@ impl Device {
                 let _ = nix::unistd::close(number);
             }
         }
+        // Whoever waits for the end of this program's output must not wait for this thread.
+        let nowhere = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+        rustix::stdio::dup2_stdin(&nowhere)?;
+        rustix::stdio::dup2_stdout(&nowhere)?;
+        rustix::stdio::dup2_stderr(&nowhere)?;
         Ok(Self(File::from(own)))
     }
 

@@ -427,7 +427,8 @@ impl Vfs {
         }
         let superseded_at = self.issuer.book().lease(reader).and_then(|lease| lease.superseded_at);
         let Some(end) = superseded_at.map(|at| later(at, RETRY)) else { return };
-        let left = Duration::try_from(self.issuer.now().duration_until(end)).unwrap_or_default();
+        // A clock that was set back must not make this a long wait.
+        let left = Duration::try_from(self.issuer.now().duration_until(end)).unwrap_or_default().min(RETRY);
         let gone = async {
             while self.is_in_use(knock.node, lease) {
                 tokio::time::sleep(READERS_POLL).await;

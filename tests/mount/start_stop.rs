@@ -231,8 +231,9 @@ fn daemon_returns_when_the_mount_answers() {
     // Relative paths mean the directory where it was started.
     fs::write(site.beside("settings.toml"), "").unwrap();
     command.args(["mount", "mnt", "--config", "settings.toml", "--state", "state", "--daemon"]);
-    let status = command.current_dir(site.dir.path()).status().unwrap();
-    assert_eq!(status.code(), Some(0), "{}", site.log());
+    // Whoever waits for the end of its output, as `$(…)` and ssh do, goes on as well.
+    let output = command.current_dir(site.dir.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let served = fs::read_to_string(site.at("status"));
     let reloaded = site.beside("settings.toml");
     fs::write(&reloaded, "[roles.late]\norganization = \"acme\"\n").unwrap();

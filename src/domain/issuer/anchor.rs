@@ -102,7 +102,7 @@ impl Issuer {
                 "nothing outlives an ephemeral mount: at its stop nobody would have the anchor's new token; keep a --state, or write a new token to config yourself".into(),
             ));
         }
-        if former.rotated_at.is_some_and(|at| later(at, ANCHOR_INTERVAL) > self.now()) {
+        if former.rotated_at.is_some_and(|at| at <= self.now() && later(at, ANCHOR_INTERVAL) > self.now()) {
             return Err(Error::RotationTooSoon { interval: ANCHOR_INTERVAL });
         }
         let (owner, kind) = rotatable(&former, self.settings.allow_organization_anchor_rotation)?;

@@ -74,6 +74,9 @@ impl Issuer {
         for tried in self.schedule.lock().values_mut() {
             tried.next = tried.next.map(|next| earlier(next, back));
         }
+        for tried in self.role_schedule.lock().values_mut() {
+            tried.next = tried.next.map(|next| earlier(next, back));
+        }
     }
 
     async fn rotate_by_schedule(self: Arc<Self>, name: AnchorName) {

@@ -119,7 +119,17 @@ impl Issuer {
                 // The settings file names a token, upstream knows whose it is; until it was asked nothing is regenerated.
                 let told = self.verify_anchor(anchor.name.clone(), anchor.access.clone()).await?;
                 anchor = Anchor { access: told.access, token_id: told.token_id, ..anchor };
-                self.book.lock().put_anchor(anchor.clone(), origin);
+                let mut book = self.book.lock();
+                // Another one may have taken its place while upstream was asked.
+                let still = book.anchor(&anchor.name).is_some_and(|entry| {
+                    let access = &entry.anchor.access;
+                    entry.origin == origin
+                        && access.address == anchor.access.address
+                        && access.token == anchor.access.token
+                });
+                if still {
+                    book.put_anchor(anchor.clone(), origin);
+                }
             }
             anchors.push(anchor);
         }

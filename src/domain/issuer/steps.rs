@@ -17,8 +17,13 @@ impl Issuer {
 
     /// Looks whether the wall clock was set back since the last look, and moves what waits for a time along.
     pub(in crate::domain) fn follow_clock(&self) {
-        let now = self.moment();
-        let Some(back) = self.timeline.lock().look(now) else { return };
+        let (now, back) = {
+            let mut timeline = self.timeline.lock();
+            // Read under the lock: an older reading after a newer one would look like one more step.
+            let now = self.moment();
+            (now, timeline.look(now))
+        };
+        let Some(back) = back else { return };
         tracing::warn!(?back, "the wall clock was set back: ends and retries move with it");
         let lingering: Vec<Serial> = {
             let mut book = self.book.lock();
@@ -37,6 +42,7 @@ impl Issuer {
         for serial in lingering {
             self.note_linger(serial, now.wall);
         }
+        self.stops.lock().clock_set_back(back);
         self.delay_no_rotation(back);
     }
 }

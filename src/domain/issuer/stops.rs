@@ -2,6 +2,7 @@
 //! its answer, or for a good anchor. Pure but for the two methods of [`Issuer`].
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -12,6 +13,7 @@ use crate::domain::event::Event;
 use crate::domain::lease::{LeaseRecord, Phase, Serial, later};
 use crate::domain::name::AnchorName;
 use crate::domain::owner::Owner;
+use crate::domain::timeline::earlier;
 
 /// So many tokens of one owner are hidden before the owner is taken to be hidden: a single one may be by itself.
 const HIDDEN: usize = 3;
@@ -51,6 +53,13 @@ impl Stops {
             stop.next = later(now, backoff(stop.failures, now));
         }
         None
+    }
+
+    /// The wall clock was set back: what stands still is asked about again when it would have been.
+    pub(super) fn clock_set_back(&mut self, back: Duration) {
+        for stop in self.0.values_mut() {
+            stop.next = earlier(stop.next, back);
+        }
     }
 
     /// An attempt failed for a reason that most likely holds for the others too. True when they begin to wait.
