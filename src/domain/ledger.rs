@@ -260,5 +260,8 @@ pub fn team_key(address: &Address, organization: &str, team: &str) -> String {
 }
 
 fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    serde_json::to_vec(value).expect("ledger records have string keys and no failing serializers")
+    // A buffer that grows leaves copies of a token behind; no record with one is as large as this.
+    let mut bytes = zeroize::Zeroizing::new(Vec::with_capacity(16 * 1024));
+    serde_json::to_writer(&mut *bytes, value).expect("ledger records have string keys and no failing serializers");
+    bytes.to_vec()
 }

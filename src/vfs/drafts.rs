@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
+use zeroize::Zeroize;
 
 use crate::domain::lease::Serial;
 
@@ -104,6 +105,13 @@ pub(super) fn splice(bytes: &mut Vec<u8>, offset: u64, data: &[u8]) -> bool {
     }
     let (from, end) = (offset as usize, end as usize);
     if bytes.len() < end {
+        if bytes.capacity() < end {
+            // A draft of `config` holds a token: what it grows out of is wiped.
+            let mut larger = Vec::with_capacity(end.next_power_of_two());
+            larger.extend_from_slice(bytes);
+            bytes.zeroize();
+            *bytes = larger;
+        }
         bytes.resize(end, 0);
     }
     bytes[from..end].copy_from_slice(data);
