@@ -30,10 +30,10 @@ impl Issuer {
             book.clock_set_back(back);
             book.leases().filter(|lease| lease.handles == 0).map(|lease| lease.record.serial).collect()
         };
-        for pending in self.pending.lock().values_mut() {
+        self.pending.lock().change_all(|pending| {
             pending.next = earlier(pending.next, back);
             pending.since = earlier(pending.since, back);
-        }
+        });
         {
             let mut unnoted = self.unnoted.lock();
             unnoted.due = unnoted.due.map(|due| earlier(due, back));
