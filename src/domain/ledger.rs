@@ -5,11 +5,12 @@
 
 mod stored;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
@@ -18,7 +19,8 @@ use super::anchor::{Address, Anchor};
 use super::anchor_rotation::AnchorToken;
 use super::lease::{LeaseId, LeaseRecord, Phase, Serial};
 use super::name::{AnchorName, RoleName};
-use super::ports::{Change, Expect, Store, StoreError, Version};
+use super::parallel::in_parts;
+use super::ports::{Change, Expect, Record, Store, StoreError, Version};
 use super::role::Role;
 use super::token::Issued;
 
@@ -72,7 +74,7 @@ pub struct Contents {
     /// Every token of a rotated anchor that is not proven gone.
     pub anchor_tokens: Vec<AnchorToken>,
     /// When lingering leases were last closed: their ends.
-    pub lingers: HashMap<LeaseId, Timestamp>,
+    pub lingers: FxHashMap<LeaseId, Timestamp>,
     /// Numbers of names, deleted ones included.
     pub numbers: HashMap<RoleName, u32>,
     /// Ids of teams that role documents named, by [`team_key`].
@@ -114,7 +116,7 @@ pub enum Entry {
 pub struct Ledger {
     store: Arc<dyn Store>,
     /// Version of each lease record we wrote or read: what a compare-and-swap expects. Taken for moments only.
-    versions: Mutex<HashMap<LeaseId, Version>>,
+    versions: Mutex<FxHashMap<LeaseId, Version>>,
 }
 
 impl Ledger {
@@ -128,14 +130,33 @@ impl Ledger {
     /// # Errors
     /// The store's, and [`StoreError::Corrupt`] for a record that cannot be understood.
     pub async fn load(&self) -> Result<Contents, StoreError> {
+        let mut records = self.store.load().await?;
+        let decoded = in_parts(&mut records, |part| {
+            let decode = |record: &mut Record| {
+                let stored = Stored::decode(&record.key, &record.value);
+                // Freed here, by all threads.
+                std::mem::take(&mut record.value).zeroize();
+                Ok((stored?, record.version))
+            };
+            part.iter_mut().map(decode).collect::<Result<Vec<_>, StoreError>>()
+        });
+        let decoded = decoded.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let mut contents = self.take_in(decoded.into_iter().flatten());
+        self.drop_stray_lingers(&mut contents).await?;
+        Ok(contents)
+    }
+
+    fn take_in(&self, records: impl Iterator<Item = (Stored, Version)>) -> Contents {
         let mut contents = Contents { next_serial: 1, ..Contents::default() };
-        for mut record in self.store.load().await? {
-            match Stored::decode(&record.key, &record.value)? {
+        contents.leases.reserve(records.size_hint().0);
+        let mut versions = self.versions.lock();
+        for (stored, version) in records {
+            match stored {
                 Stored::Role(name, role) => contents.roles.push((name, role)),
                 Stored::Anchor(anchor) => contents.anchors.push(anchor),
                 Stored::AnchorToken(token) => contents.anchor_tokens.push(*token),
                 Stored::Lease(lease) => {
-                    self.versions.lock().insert(lease.id.clone(), record.version);
+                    versions.insert(lease.id.clone(), version);
                     contents.leases.push(*lease);
                 }
                 Stored::Linger(id, end) => drop(contents.lingers.insert(id, end)),
@@ -144,20 +165,20 @@ impl Ledger {
                 Stored::Team(key, id) => drop(contents.teams.insert(key, id)),
                 Stored::NextSerial(next) => contents.next_serial = next,
             }
-            record.value.zeroize();
         }
-        self.drop_stray_lingers(&mut contents).await?;
-        Ok(contents)
+        contents
     }
 
     /// An end may be noted just after its lease was removed; nothing else would ever remove the note.
     async fn drop_stray_lingers(&self, contents: &mut Contents) -> Result<(), StoreError> {
-        let known: HashSet<&LeaseId> = contents.leases.iter().map(|lease| &lease.id).collect();
-        let stray: Vec<LeaseId> = contents.lingers.keys().filter(|id| !known.contains(id)).cloned().collect();
+        let stray: Vec<LeaseId> = {
+            // Just read, so it has all leases and no others.
+            let known = self.versions.lock();
+            contents.lingers.extract_if(|id, _| !known.contains_key(id)).map(|(id, _)| id).collect()
+        };
         if stray.is_empty() {
             return Ok(());
         }
-        contents.lingers.retain(|id, _| !stray.contains(id));
         self.write(stray.into_iter().map(|id| Entry::Linger(id, None)).collect()).await
     }
 
