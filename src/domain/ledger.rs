@@ -67,6 +67,8 @@ pub struct Contents {
     pub anchor_tokens: Vec<AnchorToken>,
     /// When lingering leases were last closed: their ends.
     pub lingers: HashMap<LeaseId, Timestamp>,
+    /// Ends that a step of the wall clock has moved; they stand in place of the records'.
+    pub ends: HashMap<LeaseId, Timestamp>,
     /// Numbers of names, deleted ones included.
     pub numbers: HashMap<RoleName, u32>,
     /// Ids of teams that role documents named, by [`team_key`].
@@ -102,6 +104,9 @@ pub enum Entry {
     Team(String, String),
     /// Note the end of a lingering lease; `None` = held.
     Linger(LeaseId, Option<Timestamp>),
+    /// Note the absolute end of a lease that a step of the wall clock has moved; `None` = as its record says. Not in the
+    /// record: that may be on its way to `Revoking`, which no late writer may undo.
+    End(LeaseId, Option<Timestamp>),
 }
 
 /// Typed access to the store.
@@ -133,6 +138,7 @@ impl Ledger {
                     contents.leases.push(*lease);
                 }
                 Stored::Linger(id, end) => drop(contents.lingers.insert(id, end)),
+                Stored::End(id, end) => drop(contents.ends.insert(id, end)),
                 Stored::Number(name, number) => drop(contents.numbers.insert(name, number)),
                 Stored::Rotation(name, rotation) => drop(contents.rotations.insert(name, rotation)),
                 Stored::Team(key, id) => drop(contents.teams.insert(key, id)),
@@ -140,19 +146,17 @@ impl Ledger {
             }
             record.value.zeroize();
         }
-        self.drop_stray_lingers(&mut contents).await?;
+        self.drop_stray_notes(&mut contents).await?;
         Ok(contents)
     }
 
     /// An end may be noted just after its lease was removed; nothing else would ever remove the note.
-    async fn drop_stray_lingers(&self, contents: &mut Contents) -> Result<(), StoreError> {
+    async fn drop_stray_notes(&self, contents: &mut Contents) -> Result<(), StoreError> {
         let known: HashSet<&LeaseId> = contents.leases.iter().map(|lease| &lease.id).collect();
-        let stray: Vec<LeaseId> = contents.lingers.keys().filter(|id| !known.contains(id)).cloned().collect();
-        if stray.is_empty() {
-            return Ok(());
-        }
-        contents.lingers.retain(|id, _| !stray.contains(id));
-        self.write(stray.into_iter().map(|id| Entry::Linger(id, None)).collect()).await
+        let mut stray = Vec::new();
+        contents.lingers.retain(|id, _| known.contains(id) || (stray.push(Entry::Linger(id.clone(), None)), false).1);
+        contents.ends.retain(|id, _| known.contains(id) || (stray.push(Entry::End(id.clone(), None)), false).1);
+        if stray.is_empty() { Ok(()) } else { self.write(stray).await }
     }
 
     /// Step 1 of making a token: the intent is durable.
@@ -190,7 +194,7 @@ impl Ledger {
     /// The store's.
     pub async fn gone(&self, id: &LeaseId) -> Result<(), StoreError> {
         let change = |kind: &str| Change { key: format!("{kind}/{id}"), expect: Expect::Any, value: None };
-        self.store.commit(vec![change("lease"), change("linger")]).await?;
+        self.store.commit(vec![change("lease"), change("linger"), change("end")]).await?;
         self.versions.lock().remove(id);
         Ok(())
     }
@@ -216,6 +220,8 @@ impl Ledger {
                     Entry::Team(key, id) => (format!("team/{key}"), Some(encode(&id))),
                     Entry::Linger(id, Some(end)) => (format!("linger/{id}"), Some(encode(&(&id, end)))),
                     Entry::Linger(id, None) => (format!("linger/{id}"), None),
+                    Entry::End(id, Some(end)) => (format!("end/{id}"), Some(encode(&(&id, end)))),
+                    Entry::End(id, None) => (format!("end/{id}"), None),
                     Entry::Lease(lease) => {
                         leases.push(lease.id.clone());
                         let value = Some(encode(&lease));
