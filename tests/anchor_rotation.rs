@@ -328,7 +328,8 @@ async fn a_config_written_while_the_anchor_rotates_keeps_the_new_token() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         m.write("config", &config).await
     });
-    (rotated.unwrap(), written.unwrap());
+    rotated.unwrap();
+    written.unwrap();
     m.pass(seconds(20)).await;
     assert_ne!(in_force(&m), ANCHOR);
     assert_eq!(m.api.live_anchors(), [in_force(&m)]);
