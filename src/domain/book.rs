@@ -3,26 +3,32 @@
 //! One mutex guards the book (see [`super::issuer::Issuer`]); it is held for moments and never over an await or a
 //! kernel notification. `roles.rs` has the part about roles and anchors, `leases.rs` and `flights.rs` the parts about leases and their making.
 
+mod currents;
+mod due;
 mod flights;
+mod lease_table;
 mod leases;
 mod roles;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
-use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 
 use super::anchor::Anchor;
 use super::anchor_rotation::AnchorToken;
 use super::error::Error;
-use super::lease::{Lease, LeaseId, Scope, Serial};
+use super::lease::{Scope, Serial};
 use super::ledger::{Contents, Rotation, SERIAL_STEP};
 use super::name::{AnchorName, RoleName};
 use super::role::{Limits, Role};
 
+use currents::Currents;
+use lease_table::LeaseTable;
+
+pub use due::Due;
 pub use flights::Published;
-pub use leases::{Claim, Counts, Due, Ending};
+pub use leases::{Claim, Counts, Ending};
 pub use roles::{Grave, Write};
 
 /// Where a role or anchor comes from.
@@ -76,11 +82,9 @@ pub struct Book {
     numbers: HashMap<RoleName, u32>,
     names: HashMap<u32, RoleName>,
     anchors: BTreeMap<AnchorName, AnchorEntry>,
-    leases: FxHashMap<Serial, Lease>,
-    ids: HashMap<LeaseId, Serial>,
-    by_role: HashMap<RoleName, BTreeSet<Serial>>,
+    leases: LeaseTable,
     /// The lease that openers of a scope get.
-    current: HashMap<Scope, Serial>,
+    current: Currents,
     /// The serial that the next lease of a scope will have; LOOKUP hands it out before anything is made.
     prospects: HashMap<Scope, Serial>,
     /// Leases of unshared roles whose openers gave up waiting: the next open takes one.
@@ -115,10 +119,8 @@ impl Book {
                 .into_iter()
                 .map(|anchor| (anchor.name.clone(), AnchorEntry { anchor, origin: Origin::Mount }))
                 .collect(),
-            leases: FxHashMap::default(),
-            ids: HashMap::new(),
-            by_role: HashMap::new(),
-            current: HashMap::new(),
+            leases: LeaseTable::default(),
+            current: Currents::default(),
             prospects: HashMap::new(),
             spares: HashMap::new(),
             flights: HashMap::new(),
@@ -137,6 +139,7 @@ impl Book {
             let entry = RoleEntry { role: stored.role, number, origin: Origin::Mount, changed_at: stored.changed_at };
             book.roles.insert(name, entry);
         }
+        book.leases.reserve(contents.leases.len());
         for record in contents.leases {
             let linger = contents.lingers.get(&record.id).copied();
             let end = contents.ends.get(&record.id).copied();

@@ -10,6 +10,7 @@ mod anchor_schedule;
 mod anchor_tokens;
 mod config;
 mod forget;
+mod pending_table;
 mod provenance;
 mod queue;
 mod request;
@@ -45,7 +46,7 @@ use super::token::Issued;
 use request::{LIFETIME_TOLERANCE, check_lifetime, clock_ahead, describe, own_end, upstream_end};
 use steps::moment;
 
-pub use queue::{Cause, Pending};
+pub use queue::{Cause, Pending, PendingSummary};
 
 /// Descriptions tried before giving up; each has a new random id, so a second clash is already a miracle.
 const DESCRIPTION_TRIES: usize = 4;
@@ -88,7 +89,7 @@ pub struct Issuer {
     settings: IssuerSettings,
     runtime: tokio::runtime::Handle,
     /// Revocations under way. Taken for moments, never together with `book`.
-    pending: Mutex<queue::Queue>,
+    pending: Mutex<pending_table::PendingTable>,
     /// Anchors that upstream refuses, and owners that it hides from them. Taken for moments, never together with `pending`.
     stops: Mutex<stops::Stops>,
     /// Leases whose ends the ledger does not have yet. Taken for moments, never together with `book`.

@@ -261,7 +261,7 @@ impl Lease {
 
     /// Whether it still may be handed out or read.
     pub fn is_live(&self, now: Timestamp) -> bool {
-        self.ended.is_none() && self.record.phase == Phase::Live && now < self.expires_at.min(self.ends_at)
+        self.ended.is_none() && self.record.phase == Phase::Live && now < self.end()
     }
 
     /// Whether nobody has use for it any more: proven gone, and its last handle closed.
@@ -341,6 +341,17 @@ impl Lease {
             return None;
         }
         self.ends_at.checked_sub(self.record.needed()).ok()
+    }
+
+    /// Its end as it stands.
+    pub fn end(&self) -> Timestamp {
+        self.expires_at.min(self.ends_at)
+    }
+
+    /// When something happens to it by itself, at the earliest; `None` once it has ended.
+    pub fn next_time(&self) -> Option<Timestamp> {
+        let end = self.ended.is_none().then(|| self.end())?;
+        Some(self.renew_at().map_or(end, |at| at.min(end)))
     }
 
     /// `held`, `lingering` or `superseded`: the words of DESIGN 2.

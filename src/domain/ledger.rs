@@ -34,6 +34,12 @@ impl<T> Durable<T> {
     pub fn into_inner(self) -> T {
         self.0
     }
+
+    /// For tests of what follows from it, without a store.
+    #[cfg(test)]
+    pub(in crate::domain) fn assumed(value: T) -> Self {
+        Self(value)
+    }
 }
 
 /// A role as stored.

@@ -250,7 +250,7 @@ impl Vfs {
 
     fn status(&self) -> String {
         let now = self.issuer.now();
-        let pending = self.issuer.pending();
+        let pending = self.issuer.pending_summary();
         let book = self.issuer.book();
         let counts = book.counts(now);
         let upstream = book.anchors().map(|(name, entry)| {
@@ -280,9 +280,9 @@ impl Vfs {
                 superseded: counts.superseded,
             },
             revocations: Revocations {
-                pending: pending.len(),
-                oldest: pending.first().map(|one| stamp(one.since)),
-                reason: pending.iter().find_map(|one| one.reason.clone()),
+                pending: pending.count,
+                oldest: pending.oldest.map(stamp),
+                reason: pending.reason,
             },
             upstream: upstream.collect(),
         })
@@ -290,7 +290,7 @@ impl Vfs {
 
     fn metrics_text(&self) -> String {
         let now = self.issuer.now();
-        let pending = self.issuer.pending();
+        let pending = self.issuer.pending_summary();
         let book = self.issuer.book();
         let healths =
             book.anchors().map(|(name, entry)| (name.to_string(), self.upstreams.health(&entry.anchor.access.address)));
@@ -299,9 +299,9 @@ impl Vfs {
             roles: book.roles().count(),
             counts: book.counts(now),
             open_files: self.opens.len(),
-            pending: pending.len(),
-            waiting: revocations::waiting(&pending),
-            oldest_pending: pending.first().map(|one| now.duration_since(one.since).as_secs_f64()),
+            pending: pending.count,
+            waiting: pending.waiting,
+            oldest_pending: pending.oldest.map(|since| now.duration_since(since).as_secs_f64()),
             upstreams: healths.collect(),
         };
         self.counters.text(&gauges)

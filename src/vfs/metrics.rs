@@ -10,6 +10,8 @@ use super::errno::Errno;
 use super::ports::Health;
 use crate::domain::book::Counts;
 use crate::domain::event::Event;
+use crate::domain::issuer::Cause;
+use crate::domain::name::AnchorName;
 use crate::domain::owner::CredentialType;
 
 /// What has been counted since the start.
@@ -28,7 +30,7 @@ pub(super) struct Gauges {
     pub(super) open_files: usize,
     pub(super) pending: usize,
     /// The same by anchor and cause.
-    pub(super) waiting: BTreeMap<(String, &'static str), usize>,
+    pub(super) waiting: BTreeMap<(AnchorName, Cause), usize>,
     /// Age in seconds.
     pub(super) oldest_pending: Option<f64>,
     pub(super) upstreams: Vec<(String, Health)>,
@@ -68,7 +70,7 @@ impl Counters {
         page.line("tfcfs_revocations_pending", &[], gauges.pending);
         page.head("tfcfs_revocations_waiting", "gauge", "The same by anchor, and why the last attempt failed.");
         for ((anchor, cause), count) in &gauges.waiting {
-            page.line("tfcfs_revocations_waiting", &[("anchor", anchor), ("cause", cause)], count);
+            page.line("tfcfs_revocations_waiting", &[("anchor", anchor.as_str()), ("cause", cause.as_str())], count);
         }
         page.head("tfcfs_revocation_oldest_seconds", "gauge", "Age of the oldest pending revocation; 0 when none.");
         page.line("tfcfs_revocation_oldest_seconds", &[], gauges.oldest_pending.unwrap_or_default());

@@ -1,6 +1,5 @@
 //! `revocations`: what waits to be proven gone upstream, and the way to give one up.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -50,15 +49,6 @@ pub(super) fn text(pending: &[Pending]) -> String {
         reason: each.reason.as_deref(),
     });
     format!("{HEAD}{}", toml(&File { pending: pending.collect() }))
-}
-
-/// How many wait, by anchor and cause.
-pub(super) fn waiting(pending: &[Pending]) -> BTreeMap<(String, &'static str), usize> {
-    let mut waiting = BTreeMap::new();
-    for one in pending {
-        *waiting.entry((one.anchor().to_string(), one.cause.as_str())).or_default() += 1;
-    }
-    waiting
 }
 
 impl Vfs {

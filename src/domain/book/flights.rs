@@ -59,14 +59,15 @@ impl Book {
     }
 
     pub(super) fn assign_spare(&mut self, scope: &Scope, role: &RoleName, now: Timestamp) -> bool {
-        if self.current.contains_key(scope) {
+        if self.current.contains(scope) {
             return false;
         }
         while let Some(serial) = self.spares.get_mut(role).and_then(Vec::pop) {
-            let Some(lease) = self.leases.get_mut(&serial) else { continue };
+            let Some(mut lease) = self.leases.change(serial) else { continue };
             if matches!(lease.adequacy(now), Adequacy::Enough | Adequacy::Renew) {
                 lease.record.scope = scope.clone();
-                self.current.insert(scope.clone(), serial);
+                drop(lease);
+                self.make_current(serial);
                 return true;
             }
         }
@@ -137,8 +138,7 @@ impl Book {
         // A successor takes the place of the current lease. Superseded ones do not count: their successors do, and a
         // rotation of all would run into the limit half-way.
         let replaces = usize::from(self.current_lease(scope).is_some_and(|lease| lease.is_live(now)));
-        let live = self.live_leases(name, now).iter().filter(|lease| lease.superseded_at.is_none()).count();
-        if (live + flying).saturating_sub(replaces) >= limit as usize {
+        if self.has_live_leases(name, (limit as usize + replaces).saturating_sub(flying), now) {
             return Err(Error::TooManyLeases { role: name.clone(), limit });
         }
         let serial = match scope {
@@ -181,7 +181,7 @@ impl Book {
         let mut lease = Lease::new(record, now);
         if !wanted {
             lease.ended = Some(Ended::Revoked);
-            self.insert(lease);
+            self.leases.insert(lease);
             self.land(&scope, Err(Error::not_found(format!("role \"{name}\" any more"))));
             return Published::Unwanted;
         }
@@ -192,13 +192,13 @@ impl Book {
         if waiters == 0 {
             Self::unclaimed(&mut lease, now);
         }
-        self.insert(lease);
+        self.leases.insert(lease);
         if waiters == 0 && matches!(scope, Scope::Open { .. }) {
             self.spares.entry(name).or_default().push(serial);
             self.land(&scope, Ok(serial));
             return Published::Current { former: None };
         }
-        let former = self.current.insert(scope.clone(), serial);
+        let former = self.make_current(serial);
         if let Some(former) = former {
             self.mark_superseded(former, now);
         }
@@ -222,6 +222,10 @@ impl Book {
     fn land(&mut self, scope: &Scope, result: Result<Serial, Error>) {
         if let Some(flight) = self.flights.remove(scope) {
             flight.landing.send_replace(Some(result));
+        }
+        // A renewal that an earlier failure has put off may come sooner now.
+        if let Some(serial) = self.current.get(scope) {
+            self.leases.renote(serial);
         }
     }
 

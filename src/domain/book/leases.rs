@@ -42,17 +42,6 @@ pub struct Ending {
     pub gone: bool,
 }
 
-/// What is due.
-#[derive(Debug, Default)]
-pub struct Due {
-    /// Leases whose time is over.
-    pub ends: Vec<(Serial, Ended)>,
-    /// Scopes whose held lease wants a successor.
-    pub renewals: Vec<(Scope, RoleName)>,
-    /// When to look again.
-    pub next: Option<Timestamp>,
-}
-
 /// Live leases by state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
@@ -99,16 +88,15 @@ impl Book {
         let of_role = lease.record.credential_type.is_slot()
             || self.role(&lease.record.role).is_none_or(|entry| lease.record.is_of(&entry.role));
         let reusable = phase == Phase::Live && of_role && !matches!(scope, Scope::Open { .. });
-        self.insert(lease);
+        self.leases.insert(lease);
         if !reusable {
             return;
         }
         // Serials of one scope grow with time, whatever the clock does.
-        match self.current.get(&scope).copied() {
+        match self.current.get(&scope) {
             Some(other) if other > serial => self.mark_superseded(serial, now),
-            other => {
-                self.current.insert(scope, serial);
-                if let Some(older) = other {
+            _ => {
+                if let Some(older) = self.make_current(serial) {
                     self.mark_superseded(older, now);
                 }
             }
@@ -116,49 +104,51 @@ impl Book {
     }
 
     pub(super) fn mark_superseded(&mut self, serial: Serial, now: Timestamp) {
-        if let Some(lease) = self.leases.get_mut(&serial) {
+        if let Some(mut lease) = self.leases.change(serial) {
             lease.supersede(now, SLOT_GRACE);
         }
     }
 
-    pub(super) fn insert(&mut self, lease: Lease) {
-        let serial = lease.record.serial;
-        self.ids.insert(lease.record.id.clone(), serial);
-        self.by_role.entry(lease.record.role.clone()).or_default().insert(serial);
-        self.leases.insert(serial, lease);
-    }
-
-    fn drop_lease(&mut self, serial: Serial) {
-        if let Some(lease) = self.leases.remove(&serial) {
-            self.ids.remove(&lease.record.id);
-            if let Some(serials) = self.by_role.get_mut(&lease.record.role) {
-                serials.remove(&serial);
-            }
-        }
+    /// Makes a lease the one that openers of its scope get; returns the former.
+    pub(super) fn make_current(&mut self, serial: Serial) -> Option<Serial> {
+        let former = self.current.put(&self.leases.get(serial)?.record);
+        // Only a current lease is renewed.
+        self.leases.renote(serial);
+        former
     }
 
     /// A lease by its number.
     pub fn lease(&self, serial: Serial) -> Option<&Lease> {
-        self.leases.get(&serial)
+        self.leases.get(serial)
     }
 
     /// A lease by its public name.
     pub fn lease_by_id(&self, id: &str) -> Option<&Lease> {
-        self.leases.get(self.ids.get(id)?)
+        self.leases.by_id(id)
     }
 
     /// Serials of everything issued for a role.
     pub(super) fn serials_of(&self, role: &RoleName) -> impl Iterator<Item = Serial> {
-        self.by_role.get(role).into_iter().flatten().copied()
+        self.leases.of_role(role)
     }
 
     /// Live leases of a role, oldest first. The current one of a shared slot counts for each of its roles.
     pub fn live_leases(&self, role: &RoleName, now: Timestamp) -> Vec<&Lease> {
-        let slot = self.slot_lease(role).filter(|lease| &lease.record.role != role);
-        let own = self.serials_of(role).filter_map(|serial| self.leases.get(&serial));
-        let mut live: Vec<&Lease> = own.chain(slot).filter(|lease| lease.is_live(now)).collect();
+        let mut live: Vec<&Lease> = self.leases_of(role).filter(|lease| lease.is_live(now)).collect();
         live.sort_by_key(|lease| lease.record.serial);
         live
+    }
+
+    /// Whether so many or more of them are live and have no successor.
+    pub(super) fn has_live_leases(&self, role: &RoleName, limit: usize, now: Timestamp) -> bool {
+        // The limit is far away most of the time: then nobody is looked at.
+        let counts = |lease: &&Lease| lease.superseded_at.is_none() && lease.is_live(now);
+        self.leases.count_of_role(role) + 1 >= limit && self.leases_of(role).filter(counts).take(limit).count() >= limit
+    }
+
+    fn leases_of(&self, role: &RoleName) -> impl Iterator<Item = &Lease> {
+        let slot = self.slot_lease(role).filter(move |lease| &lease.record.role != role);
+        self.serials_of(role).filter_map(|serial| self.leases.get(serial)).chain(slot)
     }
 
     /// The lease in the slot of a role; `None` for roles without one.
@@ -175,7 +165,7 @@ impl Book {
 
     /// All leases, ended ones included.
     pub fn leases(&self) -> impl Iterator<Item = &Lease> {
-        self.leases.values()
+        self.leases.iter()
     }
 
     /// An opener of `scope` at `now`: holds a lease if one has enough life.
@@ -183,8 +173,8 @@ impl Book {
         let spare = matches!(scope, Scope::Open { .. }) && self.assign_spare(scope, role, now);
         let cooling = self.cooling.get(scope).is_some_and(|(until, _)| now < *until);
         let flying = self.flights.contains_key(scope);
-        let serial = self.current.get(scope).copied();
-        let Some(lease) = serial.and_then(|serial| self.leases.get_mut(&serial)) else {
+        let serial = self.current.get(scope);
+        let Some(mut lease) = serial.and_then(|serial| self.leases.change(serial)) else {
             return Claim::Wait { fallback: None };
         };
         let serial = lease.record.serial;
@@ -210,7 +200,7 @@ impl Book {
     /// life. `Some(true)` when it was not held before.
     pub fn reopen(&mut self, serial: Serial, role: u32, now: Timestamp) -> Option<bool> {
         let state = self.state;
-        let lease = self.leases.get_mut(&serial)?;
+        let mut lease = self.leases.change(serial)?;
         if lease.confirmed != Some((state, role)) || lease.adequacy(now) != Adequacy::Enough {
             return None;
         }
@@ -222,18 +212,18 @@ impl Book {
     pub fn confirm(&mut self, serial: Serial, role: u32) {
         // A rotation or a change of the role may have come since the lease was found.
         let scope = self.name_of(role).and_then(|name| self.scope(name, 0, None, Serial(0)).ok());
-        let is_current = scope.as_ref().and_then(|scope| self.current.get(scope)) == Some(&serial);
+        let is_current = scope.as_ref().and_then(|scope| self.current.get(scope)) == Some(serial);
         let by_caller = !matches!(scope, Some(Scope::Role(_) | Scope::Slot { .. }));
         let state = self.state;
-        if let Some(lease) = self.leases.get_mut(&serial).filter(|_| is_current && !by_caller) {
+        if let Some(mut lease) = self.leases.change(serial).filter(|_| is_current && !by_caller) {
             lease.confirmed = Some((state, role));
         }
     }
 
     /// Holds a lease that lives, whatever its remaining time.
     pub fn hold(&mut self, serial: Serial, now: Timestamp) -> bool {
-        match self.leases.get_mut(&serial) {
-            Some(lease) if lease.is_live(now) => {
+        match self.leases.change(serial) {
+            Some(mut lease) if lease.is_live(now) => {
                 lease.open();
                 true
             }
@@ -243,36 +233,40 @@ impl Book {
 
     /// A handle was closed. [`AfterClose::Revoke`] leaves the ending to the caller.
     pub fn release(&mut self, serial: Serial, now: Timestamp) -> AfterClose {
-        let Some(lease) = self.leases.get_mut(&serial) else { return AfterClose::Over };
+        let Some(mut lease) = self.leases.change(serial) else { return AfterClose::Over };
         let after = lease.close(now);
-        if lease.is_over() {
-            self.drop_lease(serial);
-        }
+        drop(lease);
+        self.forget_if_over(serial);
         after
     }
 
     /// A hold that nobody will read is given back; the opener comes again at once through another node, so the last
     /// close does not revoke.
     pub fn give_back(&mut self, serial: Serial, now: Timestamp) {
-        let Some(lease) = self.leases.get_mut(&serial) else { return };
+        let Some(mut lease) = self.leases.change(serial) else { return };
         lease.handles = lease.handles.saturating_sub(1);
         if lease.handles > 0 {
             return;
         }
-        Self::unclaimed(lease, now);
-        if lease.is_over() {
-            self.drop_lease(serial);
+        Self::unclaimed(&mut lease, now);
+        drop(lease);
+        self.forget_if_over(serial);
+    }
+
+    fn forget_if_over(&mut self, serial: Serial) {
+        if self.leases.get(serial).is_some_and(Lease::is_over) {
+            self.leases.remove(serial);
         }
     }
 
     /// Ends a lease for its handles. `None` if it had ended before.
     pub fn end(&mut self, serial: Serial, how: Ended) -> Option<Ending> {
         self.changed();
-        let lease = self.leases.get_mut(&serial).filter(|lease| lease.ended.is_none())?;
+        let mut lease = self.leases.change(serial).filter(|lease| lease.ended.is_none())?;
         lease.ended = Some(how);
         let (scope, record) = (lease.record.scope.clone(), lease.record.clone());
         let gone = lease.superseded_at.is_some() && record.credential_type.is_slot();
-        if self.current.get(&scope) == Some(&serial) {
+        if self.current.get(&scope) == Some(serial) {
             self.current.remove(&scope);
         }
         if let Some(spares) = self.spares.get_mut(&record.role) {
@@ -283,20 +277,18 @@ impl Book {
 
     /// Notes that the revocation of an ended lease is durable.
     pub fn revoking(&mut self, serial: Serial) {
-        if let Some(lease) = self.leases.get_mut(&serial) {
+        if let Some(mut lease) = self.leases.change(serial) {
             lease.record.phase = Phase::Revoking;
         }
     }
 
     /// The token is proven gone: its secret is dropped, and the lease with its last handle.
     pub fn gone(&mut self, serial: Serial) {
-        if let Some(lease) = self.leases.get_mut(&serial) {
+        if let Some(mut lease) = self.leases.change(serial) {
             lease.record.phase = Phase::Revoking;
             lease.record.token = None;
-            if lease.handles == 0 {
-                self.drop_lease(serial);
-            }
         }
+        self.forget_if_over(serial);
     }
 
     /// Nobody can open a node of an unshared role any more.
@@ -308,12 +300,15 @@ impl Book {
 
     /// Takes a role's leases out of use: they live on for their holders only.
     pub(super) fn detach(&mut self, name: &RoleName, now: Timestamp) {
-        self.current.retain(|scope, _| scope.role() != Some(name));
+        let scopes: Vec<Scope> = self.currents_of(name).map(|lease| lease.record.scope.clone()).collect();
+        for scope in &scopes {
+            self.current.remove(scope);
+        }
         self.prospects.retain(|scope, _| scope.role() != Some(name));
         self.spares.remove(name);
         let serials: Vec<Serial> = self.serials_of(name).collect();
         for serial in serials {
-            if let Some(lease) = self.leases.get_mut(&serial)
+            if let Some(mut lease) = self.leases.change(serial)
                 && !lease.record.credential_type.is_slot()
             {
                 lease.superseded_at = lease.superseded_at.or(Some(now));
@@ -324,17 +319,10 @@ impl Book {
     /// Moves a lease to another role name.
     pub(super) fn move_lease(&mut self, serial: Serial, to: &RoleName, now: Timestamp) {
         self.changed();
-        let Some(lease) = self.leases.get_mut(&serial) else { return };
-        let from = std::mem::replace(&mut lease.record.role, to.clone());
-        let scope = lease.record.scope.renamed(to);
-        let former = std::mem::replace(&mut lease.record.scope, scope.clone());
-        if let Some(serials) = self.by_role.get_mut(&from) {
-            serials.remove(&serial);
-        }
-        self.by_role.entry(to.clone()).or_default().insert(serial);
-        if self.current.get(&former) == Some(&serial) {
+        let Some(former) = self.leases.rename(serial, to) else { return };
+        if self.current.get(&former) == Some(serial) {
             self.current.remove(&former);
-            if let Some(other) = self.current.insert(scope, serial)
+            if let Some(other) = self.make_current(serial)
                 && other != serial
             {
                 self.mark_superseded(other, now);
@@ -344,7 +332,7 @@ impl Book {
 
     /// The records of a role's leases as they will be under another name.
     pub fn leases_renamed(&self, from: &RoleName, to: &RoleName) -> Vec<LeaseRecord> {
-        let own = self.serials_of(from).filter_map(|serial| self.leases.get(&serial));
+        let own = self.serials_of(from).filter_map(|serial| self.leases.get(serial));
         // The record of an ended lease, or of a slot token that a rotation has replaced, may be removed already.
         let recorded = |lease: &&Lease| {
             let replaced = lease.superseded_at.is_some() && lease.record.credential_type.is_slot();
@@ -360,7 +348,7 @@ impl Book {
 
     /// Gives a lingering lease its `ttl` anew.
     pub fn renew(&mut self, serial: Serial, now: Timestamp) {
-        if let Some(lease) = self.leases.get_mut(&serial) {
+        if let Some(mut lease) = self.leases.change(serial) {
             lease.renew(now);
         }
     }
@@ -390,8 +378,7 @@ impl Book {
 
     /// The current leases of a role's own scopes.
     pub(super) fn currents_of(&self, name: &RoleName) -> impl Iterator<Item = &Lease> {
-        let own = self.current.iter().filter(move |(scope, _)| scope.role() == Some(name));
-        own.filter_map(|(_, serial)| self.leases.get(serial))
+        self.current.of_role(name).filter_map(|serial| self.leases.get(serial))
     }
 
     /// Scopes of a role that have a current lease made before that time.
@@ -400,38 +387,11 @@ impl Book {
         former.map(|lease| lease.record.scope.clone()).collect()
     }
 
-    /// What is due at `now`, and when to look again.
-    pub fn due(&self, now: Timestamp) -> Due {
-        let mut due = Due::default();
-        let mut next = |at: Timestamp| due.next = Some(due.next.map_or(at, |other| other.min(at)));
-        for lease in self.leases.values().filter(|lease| lease.ended.is_none()) {
-            let end = lease.expires_at.min(lease.ends_at);
-            if end <= now {
-                let how = if end < lease.ends_at { lease.ends_as } else { Ended::Expired };
-                due.ends.push((lease.record.serial, how));
-                continue;
-            }
-            next(end);
-            let scope = &lease.record.scope;
-            if let Some(at) = lease.renew_at().filter(|_| self.current.get(scope) == Some(&lease.record.serial)) {
-                let at = self.cooling.get(scope).map_or(at, |(until, _)| at.max(*until));
-                if at > now {
-                    next(at);
-                } else if !self.flights.contains_key(scope) && self.role(&lease.record.role).is_some() {
-                    due.renewals.push((scope.clone(), lease.record.role.clone()));
-                }
-            }
-        }
-        if let Some(at) = self.next_grave() {
-            next(at);
-        }
-        due
-    }
-
     /// The wall clock was set back: what was to happen at a time happens when it would have happened.
     pub fn clock_set_back(&mut self, back: Duration) {
         self.changed();
-        self.leases.values_mut().for_each(|lease| lease.clock_set_back(back));
+        self.leases.change_all(|lease| lease.clock_set_back(back));
+        self.current.move_issue(|at| earlier(at, back));
         self.cooling.values_mut().for_each(|(until, _)| *until = earlier(*until, back));
         self.graves.iter_mut().for_each(|grave| grave.until = earlier(grave.until, back));
         self.move_past(|at| earlier(at, back));
@@ -449,19 +409,7 @@ impl Book {
 
     /// Live leases by state.
     pub fn counts(&self, now: Timestamp) -> Counts {
-        let mut counts = Counts::default();
-        for lease in self.leases.values() {
-            if !lease.is_live(now) {
-                counts.revoking += usize::from(lease.record.token.is_some() || lease.record.phase == Phase::Intent);
-                continue;
-            }
-            match lease.state() {
-                "held" => counts.held += 1,
-                "lingering" => counts.lingering += 1,
-                _ => counts.superseded += 1,
-            }
-        }
-        counts
+        self.leases.counts(now)
     }
 }
 
@@ -474,7 +422,7 @@ impl Scope {
         }
     }
 
-    fn renamed(&self, to: &RoleName) -> Self {
+    pub(super) fn renamed(&self, to: &RoleName) -> Self {
         let mut scope = self.clone();
         match &mut scope {
             Self::Slot { .. } => {}

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{AnchorEntry, Book, Origin, RoleEntry};
 use crate::domain::anchor::Anchor;
 use crate::domain::error::Error;
-use crate::domain::lease::{Scope, Serial, later};
+use crate::domain::lease::{LeaseRecord, Scope, Serial, later};
 use crate::domain::ledger::Rotation;
 use crate::domain::name::{AnchorName, RoleName};
 use crate::domain::owner::{CredentialType, Owner};
@@ -178,18 +178,30 @@ impl Book {
     /// At a start: leases whose role is not in force wait for it, as if it had just been removed. The roles of the
     /// configuration file come back at once; one that a crash cut off from its burial does not.
     pub(super) fn bury_orphans(&mut self, now: Timestamp) {
-        let orphans: Vec<Grave> = self
-            .leases()
-            .filter(|lease| lease.ended.is_none() && self.role(&lease.record.role).is_none())
-            .map(|lease| Grave {
-                name: lease.record.role.clone(),
-                owner: lease.record.owner.clone(),
-                credential_type: lease.record.credential_type,
-                anchor: lease.record.anchor.clone(),
-                serials: vec![lease.record.serial],
-                until: later(now, ORPHAN_GRACE),
-            })
-            .collect();
+        let mut orphans: Vec<Grave> = Vec::new();
+        for name in self.leases.roles().filter(|name| self.role(name).is_none()) {
+            let first = orphans.len();
+            let left = self.serials_of(name).filter_map(|serial| self.lease(serial));
+            for LeaseRecord { serial, owner, credential_type, anchor, .. } in
+                left.filter(|lease| lease.ended.is_none()).map(|lease| &lease.record)
+            {
+                // One grave for each principal that the name has stood for: there are few, and of leases many.
+                let same = |grave: &&mut Grave| {
+                    &grave.owner == owner && grave.credential_type == *credential_type && &grave.anchor == anchor
+                };
+                match orphans[first..].iter_mut().find(same) {
+                    Some(grave) => grave.serials.push(*serial),
+                    None => orphans.push(Grave {
+                        name: name.clone(),
+                        owner: owner.clone(),
+                        credential_type: *credential_type,
+                        anchor: anchor.clone(),
+                        serials: vec![*serial],
+                        until: later(now, ORPHAN_GRACE),
+                    }),
+                }
+            }
+        }
         self.graves.extend(orphans);
     }
 
@@ -238,7 +250,7 @@ impl Book {
                 let scope = self.scope(name, 0, None, Serial(0)).ok()?;
                 self.current_lease(&scope).map(|lease| lease.record.issued_at)
             }
-            Share::Unit => self.currents_of(name).map(|lease| lease.record.issued_at).min(),
+            Share::Unit => self.current.oldest_of_role(name),
         };
         let last = self.rotation(name).map(|last| last.at);
         Some(due(every, last, entry.changed_at, oldest?))

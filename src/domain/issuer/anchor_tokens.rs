@@ -58,7 +58,7 @@ impl Issuer {
                 if let Err(error) = self.ledger.write(vec![Entry::NoAnchorToken(token.id.clone())]).await {
                     return unremoved(&error);
                 }
-                self.pending.lock().remove(&token.serial);
+                self.pending.lock().remove(token.serial);
                 tracing::info!(anchor = %token.anchor, rotation = %token.id, "nothing is left of this rotation");
                 self.wake.notify_one();
                 Outcome::Gone
@@ -84,7 +84,7 @@ impl Issuer {
         let decided = if token.credential_type.is_slot() { token.never_made() } else { token.revoking() };
         entries.push(Entry::AnchorToken(Box::new(decided.clone())));
         self.ledger.write(entries).await?;
-        if let Some(one) = self.pending.lock().get_mut(&token.serial) {
+        if let Some(mut one) = self.pending.lock().change(token.serial) {
             one.redirect(decided.clone());
         }
         Ok(decided)

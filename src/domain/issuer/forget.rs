@@ -29,13 +29,13 @@ impl Issuer {
         });
         let (serial, record) = taken.await.unwrap_or(Err(Error::Deadline(deadline)))?;
         if let Err(error) = self.ledger.gone(&record.id).await {
-            if let Some(one) = self.pending.lock().get_mut(&serial) {
+            if let Some(mut one) = self.pending.lock().change(serial) {
                 one.running = false;
             }
             self.wake.notify_one();
             return Err(error.into());
         }
-        self.pending.lock().remove(&serial);
+        self.pending.lock().remove(serial);
         self.book.lock().gone(serial);
         let token = record.token_id.as_ref().map_or("(unknown)", |id| id.0.as_str());
         tracing::warn!(uid, lease = %record.id, role = %record.role, owner = %record.owner, token_id = token,
@@ -47,7 +47,7 @@ impl Issuer {
     /// Takes the place of an attempt, so that none begins; `None` while one runs.
     fn take_pending(&self, id: &str) -> Result<Option<(Serial, Box<LeaseRecord>)>, Error> {
         let mut pending = self.pending.lock();
-        let Some(one) = pending.values_mut().find(|one| one.id().as_str() == id) else {
+        let Some(one) = pending.values().find(|one| one.id().as_str() == id) else {
             drop(pending);
             return Err(match self.book.lock().lease_by_id(id).is_some_and(|lease| lease.ended.is_none()) {
                 true => Error::NotSupported(format!(
@@ -66,7 +66,9 @@ impl Issuer {
             return Ok(None);
         }
         let taken = (record.serial, record.clone());
-        one.running = true;
+        if let Some(mut one) = pending.change(taken.0) {
+            one.running = true;
+        }
         Ok(Some(taken))
     }
 }

@@ -1,6 +1,6 @@
 //! The queue of revocations: what stands in it, what an attempt finds, and when the next one is.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -161,8 +161,6 @@ impl Pending {
     }
 }
 
-pub(super) type Queue = HashMap<Serial, Pending>;
-
 /// An anchor that is needed to find a token whose answer was lost.
 pub(super) struct Search {
     /// The anchor.
@@ -220,9 +218,92 @@ pub(super) fn unremoved(error: &StoreError) -> Outcome {
     Outcome::NotYet(Cause::Ledger, format!("it is gone, but the ledger cannot be written: {error}"))
 }
 
+/// What there is to say about all of them.
+#[derive(Debug, Default)]
+pub struct PendingSummary {
+    /// How many.
+    pub count: usize,
+    /// The same by anchor and cause.
+    pub waiting: BTreeMap<(AnchorName, Cause), usize>,
+    /// When the oldest was asked for.
+    pub oldest: Option<Timestamp>,
+    /// Why the oldest that was tried in vain is not proven.
+    pub reason: Option<String>,
+}
+
+impl PendingSummary {
+    pub(super) fn of<'a>(pending: impl Iterator<Item = &'a Pending>) -> Self {
+        let mut summary = Self::default();
+        let mut failed: Option<&Pending> = None;
+        for one in pending {
+            summary.count += 1;
+            *summary.waiting.entry((one.anchor().clone(), one.cause)).or_default() += 1;
+            summary.oldest = Some(summary.oldest.map_or(one.since, |oldest| oldest.min(one.since)));
+            if one.reason.is_some() && failed.is_none_or(|failed| one.since < failed.since) {
+                failed = Some(one);
+            }
+        }
+        summary.reason = failed.and_then(|failed| failed.reason.clone());
+        summary
+    }
+}
+
 /// Doubling, capped, with up to a quarter of jitter so that a fleet does not knock in step.
 pub(super) fn backoff(attempts: u32, now: Timestamp) -> Duration {
     let base = BACKOFF_LEAST.saturating_mul(1 << attempts.saturating_sub(1).min(16)).min(BACKOFF_MOST);
     let spread = u32::try_from(now.subsec_nanosecond()).unwrap_or_default() % 1000;
     base + base / 4 * spread / 1000
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::domain::anchor::Address;
+    use crate::domain::lease::{Opener, Phase, Scope};
+    use crate::domain::owner::CredentialType;
+    use crate::domain::role::{OnClose, Times};
+
+    /// Some record.
+    pub(in crate::domain::issuer) fn record(serial: u64) -> LeaseRecord {
+        let (now, owner) = (Timestamp::UNIX_EPOCH, Owner::User { id: "user-1".into() });
+        let hour = Duration::from_secs(3600);
+        LeaseRecord {
+            id: LeaseId::new(now),
+            serial: Serial(serial),
+            role: "app".parse().unwrap(),
+            scope: Scope::Role("app".parse().unwrap()),
+            owner,
+            credential_type: CredentialType::User,
+            organization: None,
+            anchor: Default::default(),
+            address: Address::hcp(),
+            description: String::new(),
+            phase: Phase::Revoking,
+            token_id: None,
+            token: None,
+            issued_at: now,
+            ends_at: now + hour,
+            times: Times { ttl: hour, max_ttl: hour },
+            on_close: OnClose::Linger,
+            opener: Opener { uid: 0, gid: 0 },
+        }
+    }
+
+    #[test]
+    fn a_summary_tells_the_oldest_and_its_reason() {
+        let one = |serial: u64, since: i64, reason: Option<&str>| Pending {
+            attempts: 0,
+            next: Timestamp::UNIX_EPOCH,
+            since: Timestamp::from_second(since).unwrap(),
+            reason: reason.map(str::to_owned),
+            cause: if reason.is_some() { Cause::Hidden } else { Cause::New },
+            running: false,
+            doomed: Doomed::Lease(Box::new(record(serial))),
+        };
+        let all = [one(1, 30, Some("late")), one(2, 10, None), one(3, 20, Some("early"))];
+        let summary = PendingSummary::of(all.iter());
+        assert_eq!((summary.count, summary.oldest), (3, Timestamp::from_second(10).ok()));
+        assert_eq!(summary.reason.as_deref(), Some("early"));
+        assert_eq!(summary.waiting.into_values().collect::<Vec<_>>(), [1, 2]);
+    }
 }

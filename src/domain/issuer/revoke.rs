@@ -7,7 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Issuer;
-use super::queue::{BACKOFF_LEAST, Cause, Doomed, Lost, Outcome, Pending, backoff, not_yet, unremoved, unwritten};
+use super::queue::{
+    BACKOFF_LEAST, Cause, Doomed, Lost, Outcome, Pending, PendingSummary, backoff, not_yet, unremoved, unwritten,
+};
 use super::stops::Stops;
 use crate::domain::anchor::{Access, Address};
 use crate::domain::book::Ending;
@@ -37,6 +39,11 @@ impl Issuer {
         let mut pending: Vec<Pending> = self.pending.lock().values().cloned().collect();
         pending.sort_by_key(|pending| pending.since);
         pending
+    }
+
+    /// What there is to say about them.
+    pub fn pending_summary(&self) -> PendingSummary {
+        PendingSummary::of(self.pending.lock().values())
     }
 
     /// Ends a lease and starts its revocation; returns when the decision is durable and the first attempt was made.
@@ -128,41 +135,20 @@ impl Issuer {
         let (now, serial) = (self.now(), doomed.serial());
         let pending =
             Pending { attempts: 0, next: now, since: now, reason: None, cause: Cause::New, running: false, doomed };
-        self.pending.lock().entry(serial).or_insert(pending);
+        self.pending.lock().insert(serial, pending);
     }
 
     /// The anchors changed: whatever waited for a good one is tried now.
     pub(super) fn retry_all(&self) {
         let now = self.now();
         *self.stops.lock() = Stops::default();
-        for pending in self.pending.lock().values_mut() {
-            pending.next = now;
-        }
+        self.pending.lock().change_all(|pending| pending.next = now);
         self.wake.notify_one();
     }
 
     /// Starts the attempts that are due; returns when the next one is.
     pub(in crate::domain) fn attempt_due(self: &Arc<Self>) -> Option<Timestamp> {
-        let now = self.now();
-        let mut due = Vec::new();
-        let mut next = None;
-        {
-            let pending = self.pending.lock();
-            let running = pending.values().filter(|one| one.running).count();
-            let mut waiting: Vec<&Pending> = pending.values().filter(|one| !one.running).collect();
-            waiting.sort_by_key(|one| (one.next, one.since));
-            for one in waiting {
-                if one.next > now {
-                    next = Some(one.next);
-                    break;
-                }
-                // The end of a running attempt wakes the keeper, which then takes the rest.
-                if running + due.len() >= PARALLEL {
-                    break;
-                }
-                due.push(one.doomed.serial());
-            }
-        }
+        let (due, next) = self.pending.lock().due(self.now(), PARALLEL);
         for serial in due {
             let issuer = self.clone();
             self.runtime.spawn(async move { issuer.attempt(serial).await });
@@ -174,8 +160,8 @@ impl Issuer {
     pub(super) async fn attempt(self: &Arc<Self>, serial: Serial) {
         let (doomed, since) = {
             let mut pending = self.pending.lock();
-            match pending.get_mut(&serial) {
-                Some(one) if !one.running => {
+            match pending.change(serial) {
+                Some(mut one) if !one.running => {
                     one.running = true;
                     // Holds if this attempt ends without a word.
                     one.next = later(self.now(), BACKOFF_LEAST);
@@ -193,7 +179,7 @@ impl Issuer {
             Outcome::Gone => return,
             Outcome::NotYet(cause, reason) => (cause, reason),
             Outcome::Stopped(until, cause, reason) => {
-                if let Some(one) = self.pending.lock().get_mut(&serial) {
+                if let Some(mut one) = self.pending.lock().change(serial) {
                     (one.next, one.cause, one.reason) = (until, cause, Some(reason));
                 }
                 return;
@@ -202,7 +188,7 @@ impl Issuer {
         let now = self.now();
         let told = {
             let mut pending = self.pending.lock();
-            let Some(one) = pending.get_mut(&serial) else { return };
+            let Some(mut one) = pending.change(serial) else { return };
             one.attempts += 1;
             one.next = later(now, backoff(one.attempts, now));
             let told = one.reason.as_ref() != Some(&reason);
@@ -242,7 +228,7 @@ impl Issuer {
         }
         let record = self.ledger.revoking(&record).await?.into_inner();
         self.book.lock().revoking(record.serial);
-        if let Some(one) = self.pending.lock().get_mut(&record.serial) {
+        if let Some(mut one) = self.pending.lock().change(record.serial) {
             one.doomed = Doomed::Lease(Box::new(record.clone()));
         }
         Ok(record)
@@ -422,7 +408,7 @@ impl Issuer {
 
     async fn proven_gone(&self, record: &LeaseRecord) -> Result<(), StoreError> {
         self.ledger.gone(&record.id).await?;
-        self.pending.lock().remove(&record.serial);
+        self.pending.lock().remove(record.serial);
         self.book.lock().gone(record.serial);
         self.observe(Event::Gone { lease: Box::new(record.clone()) });
         self.wake.notify_one();
@@ -497,7 +483,7 @@ struct Running<'a> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        if let Some(one) = self.issuer.pending.lock().get_mut(&self.serial) {
+        if let Some(mut one) = self.issuer.pending.lock().change(self.serial) {
             one.running = false;
         }
         self.issuer.wake.notify_one();

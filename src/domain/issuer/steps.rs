@@ -32,10 +32,10 @@ impl Issuer {
             let live = book.leases().filter(|lease| lease.ended.is_none());
             live.map(|lease| (lease.record.serial, lease.handles == 0)).collect()
         };
-        for pending in self.pending.lock().values_mut() {
+        self.pending.lock().change_all(|pending| {
             pending.next = earlier(pending.next, back);
             pending.since = earlier(pending.since, back);
-        }
+        });
         if !self.settings.ephemeral {
             // The next start must not believe the former ends.
             let mut unnoted = self.unnoted.lock();

@@ -125,12 +125,12 @@ impl Issuer {
     /// What waited is due at once.
     fn resume(&self, record: &LeaseRecord) {
         let now = self.now();
-        for one in self.pending.lock().values_mut() {
+        self.pending.lock().change_all(|one| {
             let waits = matches!(one.cause, Cause::Anchor | Cause::Hidden) && one.anchor() == &record.anchor;
             if waits && one.anchor_token().is_none() {
                 one.next = one.next.min(now);
             }
-        }
+        });
         self.wake.notify_one();
     }
 }
