@@ -318,6 +318,66 @@ async fn an_anchor_stays_where_it_is_while_a_lost_token_is_searched_with_it() {
     m.write("config", &moved).await.unwrap();
 }
 
+/// `(set)` means the token in force when its turn comes, not the one that the rotation before it replaces.
+#[tokio::test(start_paused = true)]
+async fn a_config_written_while_the_anchor_rotates_keeps_the_new_token() {
+    let m = machine().await;
+    let config = m.cat("config").await.unwrap();
+    m.api.script("create", [Fault::Slow(seconds(1))]);
+    let (rotated, written) = tokio::join!(m.write("rotate/config", "\n"), async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        m.write("config", &config).await
+    });
+    rotated.unwrap();
+    written.unwrap();
+    m.pass(seconds(20)).await;
+    assert_ne!(in_force(&m), ANCHOR);
+    assert_eq!(m.api.live_anchors(), [in_force(&m)]);
+}
+
+#[tokio::test]
+async fn an_anchor_stays_while_the_lost_token_of_a_role_is_searched_with_it() {
+    let m = machine().await;
+    m.api.script("create", [Fault::After(ApiErrorKind::Timeout)]);
+    m.api.script("list", vec![Fault::Before(ApiErrorKind::Remote); 2]);
+    assert!(m.cat("creds/app/token").await.is_err());
+    m.remove("roles/app").await.unwrap();
+    let moved = format!("token = \"{ANCHOR}\"\naddress = \"https://tfe.example\"\n");
+    assert_eq!(m.write("config", &moved).await, Err(Errno(libc::EINVAL)));
+    let error = m.last_error().await;
+    assert!(error.contains("to search https://app.terraform.io for the token of role \"app\""), "{error}");
+    let other = format!("[anchors.other]\ntoken = \"{ANCHOR}\"\n");
+    assert_eq!(m.write("config", &other).await, Err(Errno(libc::EINVAL)));
+    let error = m.last_error().await;
+    assert!(error.contains("leaves out anchor \"default\", which is still needed to search for"), "{error}");
+    for _ in 0..30 {
+        m.pass(seconds(10)).await;
+    }
+    assert!(m.api.live().is_empty());
+    m.write("config", &other).await.unwrap();
+}
+
+/// The settings file named another token while upstream was asked whose the former one is.
+#[tokio::test(start_paused = true)]
+async fn an_answer_about_a_former_anchor_puts_it_not_back() {
+    let m = machine().await;
+    let document = "organization = \"acme\"\n";
+    m.write("roles/slot", document).await.unwrap();
+    let mut former = m.issuer.book().find_anchor(&Default::default()).unwrap().anchor.clone();
+    let next = former.clone();
+    former.access.owner = None;
+    m.issuer.book().put_anchor(former.clone(), tfcfs::domain::book::Origin::Mount);
+    m.api.script("whoami", [Fault::Slow(seconds(1))]);
+    let (read, ()) = tokio::join!(m.cat("creds/slot/token"), async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let mut other = next;
+        other.access.token = tfcfs::domain::token::Token::parse("another.atlasv1.token").unwrap();
+        m.issuer.book().put_anchor(other, tfcfs::domain::book::Origin::Mount);
+    });
+    let _ = read;
+    assert_eq!(in_force(&m), "another.atlasv1.token");
+}
+
 #[tokio::test]
 async fn a_life_that_the_organization_rejects_keeps_the_old_anchor() {
     let m = machine().await;

@@ -182,3 +182,27 @@ fn a_call_fails_before_its_effect() {
 fn a_call_fails_after_its_effect() {
     upstream_fails(true);
 }
+
+/// What could not be written is due already: that must not make the keeper run in a circle.
+#[test]
+fn a_ledger_that_is_lost_is_asked_now_and_then() {
+    let world = |nth| {
+        let store = Arc::new(FailNth::new(Disk::default(), nth, Failure::FromThere));
+        live(async {
+            let clock = ManualClock::new();
+            let api = FakeApi::new(clock.clone());
+            let m = Machine::boot(clock, api, store.clone(), Options::default()).await;
+            m.configure().await;
+            m.write("roles/app", TEAM).await.unwrap();
+            m.cat("creds/app/token").await.unwrap();
+            let before = store.commits();
+            for _ in 0..60 {
+                m.pass(seconds(1)).await;
+            }
+            (before, store.commits() - before)
+        })
+    };
+    let (before, _) = world(u64::MAX);
+    let (_, asked) = world(before + 1);
+    assert!((2..=30).contains(&asked), "{asked} times in a minute");
+}

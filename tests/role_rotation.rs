@@ -67,6 +67,45 @@ async fn each_unit_has_its_token_replaced() {
     assert_eq!(m.api.count("create"), 4);
 }
 
+/// Callers in units of their own, and what each reads.
+async fn read_in_units(m: &Machine, units: std::ops::Range<u32>) {
+    for tid in units {
+        m.facts.units.lock().insert(tid, format!("/{tid}.service"));
+        let caller = tfcfs::vfs::Caller { tid, ..common::machine::root() };
+        let (_, opened) = m.open_as(caller, "creds/app/token", 0).await.unwrap();
+        m.close(opened);
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_of_more_units_than_half_the_limit_does_all_of_them() {
+    let m = machine(&format!("{HOURLY}share = \"unit\"\nmax_leases = 10\n")).await;
+    read_in_units(&m, 1..11).await;
+    assert_eq!(m.api.count("create"), 10);
+    m.pass(seconds(3601)).await;
+    assert_eq!(m.api.count("create"), 20);
+    m.pass(seconds(600)).await;
+    assert_eq!(m.api.count("create"), 20, "once");
+    let caller = tfcfs::vfs::Caller { tid: 11, ..common::machine::root() };
+    m.facts.units.lock().insert(11, "/11.service".into());
+    assert_eq!(m.open_as(caller, "creds/app/token", 0).await.err(), Some(tfcfs::vfs::Errno(libc::EDQUOT)));
+}
+
+#[tokio::test]
+async fn a_scheduled_rotation_that_failed_half_way_is_repeated_for_the_rest() {
+    let m = machine(&format!("{HOURLY}share = \"unit\"\n")).await;
+    read_in_units(&m, 1..11).await;
+    let fault = Fault::Before(ApiErrorKind::Unreachable);
+    // What a slow answer is to time: nothing. So only the sixth and each first one of the repetitions fail.
+    m.api.script("create", std::iter::repeat_n(Fault::Slow(seconds(0)), 5).chain(std::iter::repeat_n(fault, 5)));
+    m.pass(seconds(3601)).await;
+    for _ in 0..60 {
+        m.pass(seconds(10)).await;
+    }
+    let made = m.api.made().len();
+    assert_eq!(made, 20, "each was replaced once");
+}
+
 #[tokio::test]
 async fn a_failure_is_shown_and_repeated_with_growing_waits() {
     let m = machine(HOURLY).await;

@@ -124,6 +124,83 @@ fn the_next_start_knows_that_the_clock_was_set_back() {
 }
 
 #[test]
+fn the_next_start_knows_that_the_clock_was_set_back_under_a_held_lease() {
+    block_on(async {
+        let m = machine_ahead().await;
+        let held = m.open("creds/app/token").await.unwrap();
+        let token = m.read(&held).unwrap();
+        step(&m, -DAY).await;
+        let m = m.restart().await;
+        let held = m.open("creds/app/token").await.unwrap();
+        assert_eq!(m.read(&held).unwrap(), token);
+        m.pass(seconds(4 * 3600 + 1)).await;
+        assert_eq!(m.read(&held), Err(Errno(libc::EKEYEXPIRED)), "a day later it would be dead for long");
+        assert!(!m.api.is_live(&token));
+    });
+}
+
+/// A timer for a time of the clock that was would sleep a day too long.
+#[test]
+fn the_clock_is_set_back_between_the_keepers_look_and_its_sleep() {
+    block_on(async {
+        let m = machine_ahead().await;
+        let held = m.open("creds/app/token").await.unwrap();
+        let end = m.issuer.book().leases().next().unwrap().ends_at;
+        m.api.set_skew(SignedDuration::ZERO);
+        m.clock.step_at_sleep(-DAY);
+        m.pass(seconds(1)).await;
+        assert_eq!(m.issuer.book().leases().next().unwrap().ends_at, end - DAY);
+        m.close(held);
+    });
+}
+
+#[test]
+fn a_rotation_noted_by_a_clock_that_ran_ahead_does_not_put_the_next_one_off() {
+    block_on(async {
+        let m = machine_ahead().await;
+        m.write("roles/app", &format!("{ROLE}rotate_every = \"30m\"\n")).await.unwrap();
+        read(&m).await;
+        m.write("rotate/app", "\n").await.unwrap();
+        step(&m, -DAY).await;
+        read(&m).await;
+        assert_eq!(m.api.count("create"), 2);
+        m.pass(seconds(1801)).await;
+        assert_eq!(m.api.count("create"), 3, "{}", m.cat("rotate/app").await.unwrap());
+    });
+}
+
+#[test]
+fn what_failed_is_repeated_in_time_though_the_clock_was_set_back() {
+    block_on(async {
+        let m = machine_ahead().await;
+        m.write("roles/app", &format!("{ROLE}rotate_every = \"30m\"\n")).await.unwrap();
+        read(&m).await;
+        m.api.script("create", [Fault::Before(ApiErrorKind::Unreachable)]);
+        m.pass(seconds(1801)).await;
+        assert_eq!(m.api.count("create"), 2);
+        step(&m, -DAY).await;
+        m.pass(seconds(10)).await;
+        assert_eq!(m.api.count("create"), 3, "{}", m.cat("rotate/app").await.unwrap());
+    });
+}
+
+#[test]
+fn a_queue_that_stands_still_goes_on_in_time_though_the_clock_was_set_back() {
+    block_on(async {
+        let m = machine_ahead().await;
+        let token = read(&m).await;
+        m.api.set_anchor_dead(true);
+        let lease = m.list("leases/app").remove(0);
+        m.remove(&format!("leases/app/{lease}")).await.unwrap();
+        m.pass(seconds(30)).await;
+        m.api.set_anchor_dead(false);
+        step(&m, -DAY).await;
+        m.pass(seconds(301)).await;
+        assert!(!m.api.is_live(&token), "{:?}", m.issuer.pending());
+    });
+}
+
+#[test]
 fn a_lingering_lease_when_the_clock_is_set_forward() {
     block_on(async {
         let m = machine().await;

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Creates `path` with mode 0600 and these bytes, durably. A crash half-way leaves at most a file named
-/// `.NAME.PID.new` beside it, never a part of `path`.
+/// `.NAME.RANDOM.new` beside it, never a part of `path`.
 ///
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`] if `path` exists; the existing file stays as it is.
@@ -37,7 +37,7 @@ pub(crate) fn remove_drafts(path: &Path) -> io::Result<()> {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         let middle = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".new"));
-        if middle.is_some_and(|pid| pid.bytes().all(|byte| byte.is_ascii_digit())) {
+        if middle.is_some_and(|random| random.bytes().all(|byte| byte.is_ascii_hexdigit())) {
             fs::remove_file(entry.path())?;
         }
     }
@@ -59,9 +59,9 @@ impl Draft {
     /// The system's; nothing is left then.
     pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<Self> {
         let name = file_name(path)?;
-        let draft = directory(path).join(format!(".{name}.{}.new", std::process::id()));
-        // A leftover of a crashed process that had the same id.
-        let _ = fs::remove_file(&draft);
+        // Not the process id: daemons in two containers that share a directory may have the same.
+        let random = getrandom::u64().map_err(io::Error::other)?;
+        let draft = directory(path).join(format!(".{name}.{random:016x}.new"));
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&draft)?;
         // Removed when dropped, so also if writing fails.
         let mut made = Self { path: path.to_owned(), draft, file };

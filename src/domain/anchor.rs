@@ -231,17 +231,6 @@ impl Anchor {
     }
 }
 
-/// An anchor as an operator wants it in `config`, before upstream was asked about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WantedAnchor {
-    /// Its name.
-    pub name: AnchorName,
-    /// Where and with what.
-    pub access: Access,
-    /// Distance of scheduled rotations.
-    pub rotate_every: Option<Duration>,
-}
-
 /// Whose token an anchor is, as `account/details` tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {

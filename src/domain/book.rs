@@ -142,9 +142,12 @@ impl Book {
         book.leases.reserve(contents.leases.len());
         for record in contents.leases {
             let linger = contents.lingers.get(&record.id).copied();
-            book.adopt(record, linger, now);
+            let end = contents.ends.get(&record.id).copied();
+            book.adopt(record, linger, end, now);
         }
         book.bury_orphans(now);
+        // A clock that ran ahead may have noted it; schedules would begin when that time comes again.
+        book.move_past(|at| at.min(now));
         book
     }
 

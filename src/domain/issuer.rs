@@ -67,10 +67,13 @@ pub struct IssuerSettings {
     pub allow_organization_anchor_rotation: bool,
 }
 
-/// Leases whose lingering end is to be written, all in one commit.
+/// Leases whose ends are to be written, all in one commit.
 #[derive(Default)]
 struct Unnoted {
+    /// Those that linger or are held again.
     serials: FxHashSet<Serial>,
+    /// Those whose absolute end a step of the wall clock has moved.
+    moved: FxHashSet<Serial>,
     /// When they are; `None` while there are none.
     due: Option<Timestamp>,
 }
@@ -89,7 +92,7 @@ pub struct Issuer {
     pending: Mutex<pending_table::PendingTable>,
     /// Anchors that upstream refuses, and owners that it hides from them. Taken for moments, never together with `pending`.
     stops: Mutex<stops::Stops>,
-    /// Leases whose lingering end the ledger does not have yet. Taken for moments, never together with `book`.
+    /// Leases whose ends the ledger does not have yet. Taken for moments, never together with `book`.
     unnoted: Mutex<Unnoted>,
     /// Serializes commits of roles and anchors, so that check and commit are one. Never held over an upstream call.
     admin: tokio::sync::Mutex<()>,
@@ -534,20 +537,21 @@ impl Issuer {
         self.unnoted.lock().due
     }
 
-    /// Writes the ends of lingering leases to the ledger.
+    /// Writes the ends of leases to the ledger.
     ///
     /// # Errors
     /// The store's; they are kept for the next time.
     pub(super) async fn write_lingers(&self) -> Result<(), StoreError> {
-        let Unnoted { serials, .. } = std::mem::take(&mut *self.unnoted.lock());
+        let Unnoted { serials, moved, .. } = std::mem::take(&mut *self.unnoted.lock());
         let entries: Vec<Entry> = {
             let book = self.book.lock();
-            let live = serials.iter().filter_map(|serial| book.lease(*serial)).filter(|lease| lease.ended.is_none());
-            live.map(|lease| {
+            let live = |serial: &Serial| book.lease(*serial).filter(|lease| lease.ended.is_none());
+            let lingers = serials.iter().filter_map(live).map(|lease| {
                 let end = (lease.handles == 0).then_some(lease.expires_at);
                 Entry::Linger(lease.record.id.clone(), end)
-            })
-            .collect()
+            });
+            let ends = moved.iter().filter_map(live);
+            lingers.chain(ends.map(|lease| Entry::End(lease.record.id.clone(), Some(lease.ends_at)))).collect()
         };
         if entries.is_empty() {
             return Ok(());
@@ -556,6 +560,7 @@ impl Issuer {
         if result.is_err() {
             let mut unnoted = self.unnoted.lock();
             unnoted.serials.extend(serials);
+            unnoted.moved.extend(moved);
             unnoted.due.get_or_insert(later(self.now(), LINGER_NOTE));
         }
         result

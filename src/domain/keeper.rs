@@ -19,9 +19,18 @@ impl Issuer {
             match self.keep_once().await {
                 Some(next) => {
                     self.armed_until(next);
-                    tokio::select! {
-                        () = self.clock().sleep_until(next) => {}
-                        () = self.wake.notified() => {}
+                    let mut sleep = self.clock().sleep_until(next);
+                    // A step back between the look at the clock and the setting of the timer would be slept through.
+                    let set = tokio::select! {
+                        biased;
+                        () = &mut sleep => false,
+                        () = std::future::ready(()) => true,
+                    };
+                    if set && !self.follow_clock() {
+                        tokio::select! {
+                            () = sleep => {}
+                            () = self.wake.notified() => {}
+                        }
                     }
                 }
                 None => self.wake.notified().await,

@@ -188,7 +188,7 @@ pub struct Lease {
     pub handles: u32,
     /// End as it stands: absolute while held, last close + `ttl` while lingering.
     pub expires_at: Timestamp,
-    /// Absolute end. As the record has it, unless the wall clock was set back since; never later.
+    /// Absolute end, as the record has it; the ledger's may be later, by a clock that was set back since.
     pub ends_at: Timestamp,
     /// When a successor took over.
     pub superseded_at: Option<Timestamp>,
@@ -253,8 +253,10 @@ impl Lease {
 
     /// The wall clock was set back: the lease ends when it would have ended.
     pub fn clock_set_back(&mut self, back: Duration) {
-        self.ends_at = earlier(self.ends_at, back);
         self.expires_at = earlier(self.expires_at, back);
+        self.ends_at = earlier(self.ends_at, back);
+        self.record.ends_at = earlier(self.record.ends_at, back);
+        self.record.issued_at = earlier(self.record.issued_at, back);
     }
 
     /// Whether it still may be handed out or read.

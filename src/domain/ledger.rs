@@ -75,6 +75,8 @@ pub struct Contents {
     pub anchor_tokens: Vec<AnchorToken>,
     /// When lingering leases were last closed: their ends.
     pub lingers: FxHashMap<LeaseId, Timestamp>,
+    /// Ends that a step of the wall clock has moved; they stand in place of the records'.
+    pub ends: FxHashMap<LeaseId, Timestamp>,
     /// Numbers of names, deleted ones included.
     pub numbers: HashMap<RoleName, u32>,
     /// Ids of teams that role documents named, by [`team_key`].
@@ -110,6 +112,9 @@ pub enum Entry {
     Team(String, String),
     /// Note the end of a lingering lease; `None` = held.
     Linger(LeaseId, Option<Timestamp>),
+    /// Note the absolute end of a lease that a step of the wall clock has moved; `None` = as its record says. Not in the
+    /// record: that may be on its way to `Revoking`, which no late writer may undo.
+    End(LeaseId, Option<Timestamp>),
 }
 
 /// Typed access to the store.
@@ -141,14 +146,14 @@ impl Ledger {
             part.iter_mut().map(decode).collect::<Result<Vec<_>, StoreError>>()
         });
         let decoded = decoded.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let mut contents = self.take_in(decoded.into_iter().flatten());
-        self.drop_stray_lingers(&mut contents).await?;
+        let mut contents = self.take_in(records.len(), decoded.into_iter().flatten());
+        self.drop_stray_notes(&mut contents).await?;
         Ok(contents)
     }
 
-    fn take_in(&self, records: impl Iterator<Item = (Stored, Version)>) -> Contents {
+    fn take_in(&self, count: usize, records: impl Iterator<Item = (Stored, Version)>) -> Contents {
         let mut contents = Contents { next_serial: 1, ..Contents::default() };
-        contents.leases.reserve(records.size_hint().0);
+        contents.leases.reserve(count);
         let mut versions = self.versions.lock();
         for (stored, version) in records {
             match stored {
@@ -160,6 +165,7 @@ impl Ledger {
                     contents.leases.push(*lease);
                 }
                 Stored::Linger(id, end) => drop(contents.lingers.insert(id, end)),
+                Stored::End(id, end) => drop(contents.ends.insert(id, end)),
                 Stored::Number(name, number) => drop(contents.numbers.insert(name, number)),
                 Stored::Rotation(name, rotation) => drop(contents.rotations.insert(name, rotation)),
                 Stored::Team(key, id) => drop(contents.teams.insert(key, id)),
@@ -170,16 +176,16 @@ impl Ledger {
     }
 
     /// An end may be noted just after its lease was removed; nothing else would ever remove the note.
-    async fn drop_stray_lingers(&self, contents: &mut Contents) -> Result<(), StoreError> {
-        let stray: Vec<LeaseId> = {
+    async fn drop_stray_notes(&self, contents: &mut Contents) -> Result<(), StoreError> {
+        let stray: Vec<Entry> = {
             // Just read, so it has all leases and no others.
             let known = self.versions.lock();
-            contents.lingers.extract_if(|id, _| !known.contains_key(id)).map(|(id, _)| id).collect()
+            let lingers = contents.lingers.extract_if(|id, _| !known.contains_key(id));
+            let lingers = lingers.map(|(id, _)| Entry::Linger(id, None));
+            let ends = contents.ends.extract_if(|id, _| !known.contains_key(id));
+            lingers.chain(ends.map(|(id, _)| Entry::End(id, None))).collect()
         };
-        if stray.is_empty() {
-            return Ok(());
-        }
-        self.write(stray.into_iter().map(|id| Entry::Linger(id, None)).collect()).await
+        if stray.is_empty() { Ok(()) } else { self.write(stray).await }
     }
 
     /// Step 1 of making a token: the intent is durable.
@@ -217,7 +223,7 @@ impl Ledger {
     /// The store's.
     pub async fn gone(&self, id: &LeaseId) -> Result<(), StoreError> {
         let change = |kind: &str| Change { key: format!("{kind}/{id}"), expect: Expect::Any, value: None };
-        self.store.commit(vec![change("lease"), change("linger")]).await?;
+        self.store.commit(vec![change("lease"), change("linger"), change("end")]).await?;
         self.versions.lock().remove(id);
         Ok(())
     }
@@ -243,6 +249,8 @@ impl Ledger {
                     Entry::Team(key, id) => (format!("team/{key}"), Some(encode(&id))),
                     Entry::Linger(id, Some(end)) => (format!("linger/{id}"), Some(encode(&(&id, end)))),
                     Entry::Linger(id, None) => (format!("linger/{id}"), None),
+                    Entry::End(id, Some(end)) => (format!("end/{id}"), Some(encode(&(&id, end)))),
+                    Entry::End(id, None) => (format!("end/{id}"), None),
                     Entry::Lease(lease) => {
                         leases.push(lease.id.clone());
                         let value = Some(encode(&lease));

@@ -13,8 +13,6 @@ use super::opens::{Draft, Open, Target};
 use super::ports::{Callers, Exit};
 use super::tree::Entry;
 use super::{Caller, Errno, Opened, Reply, Result, Vfs};
-use crate::domain::anchor::WantedAnchor;
-use crate::domain::book::Origin;
 use crate::domain::document;
 use crate::domain::error::Error;
 use crate::domain::lease::Serial;
@@ -417,25 +415,7 @@ impl Vfs {
     }
 
     async fn commit_config(&self, bytes: &[u8]) -> std::result::Result<(), Error> {
-        let specs = document::ConfigSpec::parse(bytes)?;
-        let wanted = {
-            let book = self.issuer.book();
-            let mut wanted = Vec::new();
-            for spec in specs.anchors {
-                let previous = book.anchor(&spec.name);
-                let access = spec.merge(previous.map(|entry| &entry.anchor))?;
-                // What is read back can be written back: the file's anchors stand in the text too.
-                let from_file = previous.filter(|entry| entry.origin == Origin::File);
-                let unchanged = from_file.is_some_and(|entry| {
-                    entry.anchor.access.address == access.address && entry.anchor.access.token == access.token
-                });
-                if !unchanged || spec.rotate_every.is_some() {
-                    wanted.push(WantedAnchor { name: spec.name, access, rotate_every: spec.rotate_every });
-                }
-            }
-            wanted
-        };
-        self.issuer.write_config(wanted).await
+        self.issuer.write_config(document::ConfigSpec::parse(bytes)?).await
     }
 }
 

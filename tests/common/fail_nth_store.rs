@@ -15,6 +15,8 @@ pub(crate) enum Failure {
     Before,
     /// It takes place and still reports a failure; later ones succeed again.
     After,
+    /// It fails without effect, and so do all later ones: a disk that was lost.
+    FromThere,
     /// It never takes place and never returns, and so do all later ones: the process was killed there.
     Stop,
     /// It takes place and never returns, and later ones do neither: killed just after the disk had it.
@@ -50,7 +52,8 @@ impl<S: Store> Store for FailNth<S> {
     async fn commit(&self, changes: Vec<Change>) -> Result<Version, StoreError> {
         let number = self.commits.fetch_add(1, Ordering::SeqCst) + 1;
         let stops = matches!(self.failure, Failure::Stop | Failure::StopAfter);
-        if number < self.nth || (number > self.nth && !stops) {
+        let lasts = stops || self.failure == Failure::FromThere;
+        if number < self.nth || (number > self.nth && !lasts) {
             return self.inner.commit(changes).await;
         }
         if number == self.nth && matches!(self.failure, Failure::After | Failure::StopAfter) {

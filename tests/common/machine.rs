@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use tfcfs::domain::anchor::{Access, Address, WantedAnchor};
 use tfcfs::domain::book::Book;
+use tfcfs::domain::document::ConfigSpec;
 use tfcfs::domain::issuer::{Issuer, IssuerSettings};
 use tfcfs::domain::ledger::Ledger;
 use tfcfs::domain::ports::{Clock, Store};
 use tfcfs::domain::role::Limits;
-use tfcfs::domain::token::Token;
 use tfcfs::vfs::{
     Attr, Caller, Callers, Change, Errno, Exit, Fixed, Ino, Kernel, Node, Opened, Relay, Secret, Vfs, VfsSettings,
 };
@@ -135,9 +134,8 @@ impl Machine {
     }
 
     pub async fn configure(&self) {
-        let access = Access { address: Address::hcp(), token: Token::parse(ANCHOR).unwrap(), owner: None };
-        let wanted = WantedAnchor { name: Default::default(), access, rotate_every: None };
-        self.issuer.write_config(vec![wanted]).await.unwrap();
+        let document = ConfigSpec::parse(format!("token = \"{ANCHOR}\"").as_bytes()).unwrap();
+        self.issuer.write_config(document).await.unwrap();
         self.api.forget_calls();
     }
 

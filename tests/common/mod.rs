@@ -20,12 +20,19 @@ pub struct ManualClock {
     now: Mutex<Timestamp>,
     running: Mutex<Duration>,
     moved: Notify,
+    /// The wall clock is set by this when somebody is about to sleep, before the timer could tell.
+    step_at_sleep: Mutex<Option<SignedDuration>>,
 }
 
 impl ManualClock {
     pub fn new() -> Arc<Self> {
         let start = "2026-11-24T12:00:00Z".parse().unwrap();
-        Arc::new(Self { now: Mutex::new(start), running: Mutex::default(), moved: Notify::new() })
+        Arc::new(Self {
+            now: Mutex::new(start),
+            running: Mutex::default(),
+            moved: Notify::new(),
+            step_at_sleep: Mutex::default(),
+        })
     }
 
     pub fn advance(&self, by: Duration) {
@@ -42,6 +49,11 @@ impl ManualClock {
         *now = now.checked_add(by).unwrap();
         drop(now);
         self.moved.notify_waiters();
+    }
+
+    /// Somebody sets the wall clock in the moment before the next sleeper's timer is set.
+    pub fn step_at_sleep(&self, by: SignedDuration) {
+        *self.step_at_sleep.lock() = Some(by);
     }
 
     pub fn set(&self, to: Timestamp) {
@@ -61,6 +73,10 @@ impl Clock for ManualClock {
     }
 
     async fn sleep_until(&self, end: Timestamp) {
+        if let Some(step) = self.step_at_sleep.lock().take() {
+            let mut now = self.now.lock();
+            *now = now.checked_add(step).unwrap();
+        }
         let moved = self.moved.notified();
         if self.now() < end {
             moved.await;

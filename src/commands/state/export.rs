@@ -46,7 +46,7 @@ fn content(stored: &Stored) -> Value {
         Stored::AnchorToken(token) => of_anchor_token(token),
         Stored::Team(_, id) => json!(id),
         Stored::Lease(lease) => of_lease(lease),
-        Stored::Linger(id, end) => json!({ "lease_id": id, "ends_at": end }),
+        Stored::Linger(id, end) | Stored::End(id, end) => json!({ "lease_id": id, "ends_at": end }),
         Stored::Number(_, number) => json!(number),
         Stored::Rotation(_, rotation) => json!(rotation),
         Stored::NextSerial(next) => json!(next),

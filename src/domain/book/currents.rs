@@ -52,6 +52,14 @@ impl Currents {
         Some(serial)
     }
 
+    /// Every time of issue moves.
+    pub(super) fn move_issue(&mut self, to: impl Fn(Timestamp) -> Timestamp) {
+        self.by_scope.values_mut().for_each(|(_, at)| *at = to(*at));
+        for currents in self.by_role.values_mut() {
+            *currents = currents.iter().map(|(at, serial)| (to(*at), *serial)).collect();
+        }
+    }
+
     /// The current leases of a role's own scopes, the oldest first.
     pub(super) fn of_role(&self, role: &RoleName) -> impl Iterator<Item = Serial> {
         self.by_role.get(role).into_iter().flatten().map(|(_, serial)| *serial)

@@ -135,7 +135,8 @@ impl Book {
         let anchor = self.find_anchor(&role.anchor)?.anchor.clone();
         let limit = role.max_leases.unwrap_or(DEFAULT_MAX_LEASES);
         let flying = self.flights.keys().filter(|other| *other != scope && other.role() == Some(name)).count();
-        // A successor takes the place of the current lease.
+        // A successor takes the place of the current lease. Superseded ones do not count: their successors do, and a
+        // rotation of all would run into the limit half-way.
         let replaces = usize::from(self.current_lease(scope).is_some_and(|lease| lease.is_live(now)));
         if self.has_live_leases(name, (limit as usize + replaces).saturating_sub(flying), now) {
             return Err(Error::TooManyLeases { role: name.clone(), limit });

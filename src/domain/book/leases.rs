@@ -58,9 +58,18 @@ pub struct Counts {
 impl Book {
     /// Takes in a record found at start. Handles do not survive a crash, so a lease counts as closed: at the time the
     /// ledger noted, else now.
-    pub(super) fn adopt(&mut self, record: LeaseRecord, linger: Option<Timestamp>, now: Timestamp) {
+    pub(super) fn adopt(
+        &mut self,
+        record: LeaseRecord,
+        linger: Option<Timestamp>,
+        end: Option<Timestamp>,
+        now: Timestamp,
+    ) {
         let phase = record.phase;
         let scope = record.scope.clone();
+        let ends_at = end.map_or(record.ends_at, |end| end.min(record.ends_at));
+        // It may have been issued by a clock that ran ahead.
+        let record = LeaseRecord { issued_at: record.issued_at.min(now), ends_at, ..record };
         let mut lease = Lease::new(record, now);
         if let Some(end) = linger {
             lease.expires_at = end.min(lease.ends_at);
@@ -130,11 +139,11 @@ impl Book {
         live
     }
 
-    /// Whether so many or more of them are live.
+    /// Whether so many or more of them are live and have no successor.
     pub(super) fn has_live_leases(&self, role: &RoleName, limit: usize, now: Timestamp) -> bool {
         // The limit is far away most of the time: then nobody is looked at.
-        self.leases.count_of_role(role) + 1 >= limit
-            && self.leases_of(role).filter(|lease| lease.is_live(now)).take(limit).count() >= limit
+        let counts = |lease: &&Lease| lease.superseded_at.is_none() && lease.is_live(now);
+        self.leases.count_of_role(role) + 1 >= limit && self.leases_of(role).filter(counts).take(limit).count() >= limit
     }
 
     fn leases_of(&self, role: &RoleName) -> impl Iterator<Item = &Lease> {
@@ -372,17 +381,30 @@ impl Book {
         self.current.of_role(name).filter_map(|serial| self.leases.get(serial))
     }
 
-    /// Scopes of a role that have a current lease.
-    pub fn scopes_in_use(&self, name: &RoleName) -> Vec<Scope> {
-        self.currents_of(name).map(|lease| lease.record.scope.clone()).collect()
+    /// Scopes of a role that have a current lease made before that time.
+    pub fn scopes_in_use(&self, name: &RoleName, made_before: Timestamp) -> Vec<Scope> {
+        let former = self.currents_of(name).filter(|lease| lease.record.issued_at < made_before);
+        former.map(|lease| lease.record.scope.clone()).collect()
     }
 
     /// The wall clock was set back: what was to happen at a time happens when it would have happened.
     pub fn clock_set_back(&mut self, back: Duration) {
         self.changed();
         self.leases.change_all(|lease| lease.clock_set_back(back));
+        self.current.move_issue(|at| earlier(at, back));
         self.cooling.values_mut().for_each(|(until, _)| *until = earlier(*until, back));
         self.graves.iter_mut().for_each(|grave| grave.until = earlier(grave.until, back));
+        self.move_past(|at| earlier(at, back));
+    }
+
+    /// Moves what schedules count from.
+    pub(super) fn move_past(&mut self, to: impl Fn(Timestamp) -> Timestamp) {
+        self.rotations.values_mut().for_each(|rotation| rotation.at = to(rotation.at));
+        self.roles.values_mut().for_each(|entry| entry.changed_at = to(entry.changed_at));
+        for entry in self.anchors.values_mut() {
+            let past = [&mut entry.anchor.rotated_at, &mut entry.anchor.in_force_since];
+            past.into_iter().flatten().for_each(|at| *at = to(*at));
+        }
     }
 
     /// Live leases by state.

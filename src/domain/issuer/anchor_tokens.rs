@@ -6,9 +6,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Issuer;
-use super::queue::{Cause, Doomed, Lost, Outcome, Pending, not_yet, unremoved, unwritten};
+use super::queue::{Cause, Doomed, Lost, Outcome, Pending, Search, not_yet, unremoved, unwritten};
 use super::revoke::SETTLED;
-use crate::domain::anchor::{Access, Address, Anchor};
+use crate::domain::anchor::{Access, Anchor};
 use crate::domain::anchor_rotation::AnchorToken;
 use crate::domain::book::Origin;
 use crate::domain::lease::{Phase, later};
@@ -35,12 +35,17 @@ impl Issuer {
             .collect()
     }
 
-    /// Anchors and servers without whose access a token that may exist upstream cannot be found.
-    pub(super) fn searches(&self) -> Vec<(AnchorName, Address)> {
+    /// Anchors, at their servers, without whose access a token that may exist upstream cannot be found; and whose token.
+    pub(super) fn searches(&self) -> Vec<Search> {
         let pending = self.pending.lock();
-        let tokens = pending.values().filter_map(Pending::anchor_token);
-        let searched = tokens.filter(|token| token.phase == Phase::Intent && !token.credential_type.is_slot());
-        searched.map(|token| (token.anchor.clone(), token.address.clone())).collect()
+        let searched = pending.values().filter(|one| one.is_search());
+        searched
+            .map(|one| Search {
+                anchor: one.anchor().clone(),
+                address: one.address().clone(),
+                role: one.role().cloned(),
+            })
+            .collect()
     }
 
     pub(super) async fn attempt_anchor(self: &Arc<Self>, token: AnchorToken, since: Timestamp) -> Outcome {

@@ -1,16 +1,25 @@
 //! The mount's `config`: replaces the anchors, after asking upstream about each, without losing a token that it ends.
 
+use std::time::Duration;
+
 use super::Issuer;
-use super::queue::Doomed;
-use crate::domain::anchor::{Access, Address, Anchor, WantedAnchor};
+use super::queue::{Doomed, Search};
+use crate::domain::anchor::{Access, Address, Anchor};
 use crate::domain::anchor_rotation::{AnchorToken, rotatable};
 use crate::domain::book::Origin;
-use crate::domain::document::DocumentError;
+use crate::domain::document::{ConfigSpec, DocumentError};
 use crate::domain::error::Error;
 use crate::domain::event::Event;
 use crate::domain::lease::LeaseRecord;
 use crate::domain::ledger::Entry;
 use crate::domain::name::AnchorName;
+
+/// An anchor as the document wants it, before upstream was asked about it.
+struct Wanted {
+    name: AnchorName,
+    access: Access,
+    rotate_every: Option<Duration>,
+}
 
 impl Issuer {
     /// Replaces the mount's anchors, after asking upstream about each of them. On any failure the old ones stay.
@@ -18,13 +27,9 @@ impl Issuer {
     /// # Errors
     /// A token that upstream refuses, an upstream that cannot be asked, an anchor that a role or the file needs, a
     /// schedule for an anchor that cannot be rotated.
-    pub async fn write_config(&self, wanted: Vec<WantedAnchor>) -> Result<(), Error> {
+    pub async fn write_config(&self, document: ConfigSpec) -> Result<(), Error> {
         let _one_at_a_time = self.anchors.lock().await;
-        for WantedAnchor { name, .. } in &wanted {
-            if self.book.lock().anchor(name).is_some_and(|entry| entry.origin == Origin::File) {
-                return Err(Error::OwnedByFile { what: format!("anchor \"{name}\"") });
-            }
-        }
+        let wanted = self.merge(document)?;
         let mut anchors = Vec::with_capacity(wanted.len());
         for wanted in wanted {
             anchors.push(self.complete_anchor(wanted).await?);
@@ -49,6 +54,27 @@ impl Issuer {
         Ok(())
     }
 
+    /// Completes a document by what is in force. Under the lock of the anchors: what a rotation is about to replace would
+    /// come back else.
+    fn merge(&self, document: ConfigSpec) -> Result<Vec<Wanted>, Error> {
+        let book = self.book.lock();
+        let mut wanted = Vec::new();
+        for spec in document.anchors {
+            let previous = book.anchor(&spec.name);
+            let access = spec.merge(previous.map(|entry| &entry.anchor))?;
+            if let Some(file) = previous.filter(|entry| entry.origin == Origin::File).map(|entry| &entry.anchor.access)
+            {
+                // What is read back can be written back: the file's anchors stand in the text too.
+                if file.address == access.address && file.token == access.token && spec.rotate_every.is_none() {
+                    continue;
+                }
+                return Err(Error::OwnedByFile { what: format!("anchor \"{}\"", spec.name) });
+            }
+            wanted.push(Wanted { name: spec.name, access, rotate_every: spec.rotate_every });
+        }
+        Ok(wanted)
+    }
+
     /// Whose token is it? The answer completes the anchor.
     ///
     /// # Errors
@@ -60,8 +86,8 @@ impl Issuer {
     }
 
     /// A token that stays keeps what is known of its past.
-    async fn complete_anchor(&self, wanted: WantedAnchor) -> Result<Anchor, Error> {
-        let WantedAnchor { name, access, rotate_every } = wanted;
+    async fn complete_anchor(&self, wanted: Wanted) -> Result<Anchor, Error> {
+        let Wanted { name, access, rotate_every } = wanted;
         let previous = self.book.lock().anchor(&name).map(|entry| entry.anchor.clone());
         let anchor = self.verify_anchor(name, access).await?;
         let same = |previous: &Anchor| {
@@ -142,11 +168,12 @@ impl Issuer {
         let searches = self.searches();
         let book = self.book.lock();
         for Anchor { name, access, .. } in wanted {
-            let searched =
-                |(anchor, address): &&(AnchorName, Address)| anchor == name && !address.same_server(&access.address);
-            if let Some((_, former)) = searches.iter().find(searched) {
+            let searched = |search: &&Search| &search.anchor == name && !search.address.same_server(&access.address);
+            if let Some(search) = searches.iter().find(searched) {
                 return Err(missing(format!(
-                    "anchor \"{name}\" is still needed to search {former} for the token of a rotation whose answer was lost: wait until none is pending, or give the anchor for {} another name",
+                    "anchor \"{name}\" is still needed to search {} for {}: wait until none is pending, or give the anchor for {} another name",
+                    search.address,
+                    search.what(),
                     access.address
                 )));
             }
@@ -177,9 +204,13 @@ impl Issuer {
                     "this document leaves out anchor \"{name}\", which role \"{role}\" uses; keep a section [anchors.{name}], or change the role first"
                 )));
             }
-            if book.leases().any(|lease| &lease.record.anchor == name)
-                || searches.iter().any(|(anchor, _)| anchor == name)
-            {
+            if let Some(search) = searches.iter().find(|search| &search.anchor == name) {
+                return Err(missing(format!(
+                    "this document leaves out anchor \"{name}\", which is still needed to search for {}; keep a section [anchors.{name}] until revocations shows none of them",
+                    search.what()
+                )));
+            }
+            if book.leases().any(|lease| &lease.record.anchor == name) {
                 return Err(missing(format!(
                     "this document leaves out anchor \"{name}\", which is still needed to revoke tokens it made; keep a section [anchors.{name}] until leases/ shows none of them"
                 )));

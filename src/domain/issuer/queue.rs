@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::domain::anchor::Address;
 use crate::domain::anchor_rotation::AnchorToken;
 use crate::domain::error::Error;
-use crate::domain::lease::{LeaseId, LeaseRecord, Serial};
+use crate::domain::lease::{LeaseId, LeaseRecord, Phase, Serial};
 use crate::domain::name::{AnchorName, RoleName};
 use crate::domain::owner::Owner;
 use crate::domain::ports::{ApiError, ApiErrorKind, StoreError};
@@ -129,6 +130,23 @@ impl Pending {
         }
     }
 
+    /// Where it was made.
+    pub(super) fn address(&self) -> &Address {
+        match &self.doomed {
+            Doomed::Lease(record) => &record.address,
+            Doomed::Anchor(token) => &token.address,
+        }
+    }
+
+    /// Whether a token has to be found by its description. Slots are told by their owner.
+    pub(super) fn is_search(&self) -> bool {
+        let (phase, credential_type) = match &self.doomed {
+            Doomed::Lease(record) => (record.phase, record.credential_type),
+            Doomed::Anchor(token) => (token.phase, token.credential_type),
+        };
+        phase == Phase::Intent && !credential_type.is_slot()
+    }
+
     /// What is decided about the token of an anchor.
     pub(super) fn redirect(&mut self, token: AnchorToken) {
         self.doomed = Doomed::Anchor(Box::new(token));
@@ -139,6 +157,26 @@ impl Pending {
         match &self.doomed {
             Doomed::Lease(_) => None,
             Doomed::Anchor(token) => Some(token),
+        }
+    }
+}
+
+/// An anchor that is needed to find a token whose answer was lost.
+pub(super) struct Search {
+    /// The anchor.
+    pub(super) anchor: AnchorName,
+    /// Where it must be.
+    pub(super) address: Address,
+    /// The role it was made for; `None` for a rotation of the anchor itself.
+    pub(super) role: Option<RoleName>,
+}
+
+impl Search {
+    /// The token, in a sentence.
+    pub(super) fn what(&self) -> String {
+        match &self.role {
+            Some(role) => format!("the token of role \"{role}\" whose answer was lost"),
+            None => "the token of a rotation whose answer was lost".into(),
         }
     }
 }

@@ -48,6 +48,7 @@ impl Issuer {
             if tried.is_some_and(|tried| tried.running) {
                 continue;
             }
+            let planned_for = due;
             let due = tried.and_then(|tried| tried.next).map_or(due, |at| at.max(due));
             if due > now {
                 next = Some(next.map_or(due, |other: Timestamp| other.min(due)));
@@ -55,17 +56,17 @@ impl Issuer {
             }
             schedule.entry(name.clone()).or_default().running = true;
             let issuer = self.clone();
-            self.runtime.spawn(async move { issuer.rotate_role_by_schedule(name).await });
+            self.runtime.spawn(async move { issuer.rotate_role_by_schedule(name, planned_for).await });
         }
         next
     }
 
-    async fn rotate_role_by_schedule(self: Arc<Self>, name: RoleName) {
+    async fn rotate_role_by_schedule(self: Arc<Self>, name: RoleName, due: Timestamp) {
         let carried = {
             let (issuer, name) = (self.clone(), name.clone());
             let root = Opener { uid: 0, gid: 0 };
             // A task of its own: a panic must not leave the role marked as being rotated.
-            self.runtime.spawn(async move { issuer.rotate(&name, root, None, false, PATIENCE).await })
+            self.runtime.spawn(async move { issuer.rotate_made_before(due, &name, root, None, false, PATIENCE).await })
         };
         let result = carried.await.unwrap_or(Err(crate::domain::error::Error::Internal));
         let now = self.now();

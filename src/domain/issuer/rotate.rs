@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::{Issuer, Waiter};
 use crate::domain::error::{Ended, Error};
 use crate::domain::event::Event;
@@ -25,6 +27,19 @@ impl Issuer {
         revoke: bool,
         deadline: Duration,
     ) -> Result<(), Error> {
+        self.rotate_made_before(Timestamp::MAX, name, opener, uid, revoke, deadline).await
+    }
+
+    /// The same of tokens made before `made_before` only: a rotation that failed half-way is repeated for the rest.
+    pub(super) async fn rotate_made_before(
+        self: &Arc<Self>,
+        made_before: Timestamp,
+        name: &RoleName,
+        opener: Opener,
+        uid: Option<u32>,
+        revoke: bool,
+        deadline: Duration,
+    ) -> Result<(), Error> {
         let now = self.now();
         let (role, last) = {
             let book = self.book.lock();
@@ -41,7 +56,7 @@ impl Issuer {
         let scopes: Vec<Scope> = {
             let book = self.book.lock();
             match role.share {
-                Share::Unit => book.scopes_in_use(name),
+                Share::Unit => book.scopes_in_use(name, made_before),
                 _ => vec![book.scope(name, 0, None, Serial(0))?],
             }
         };

@@ -16,33 +16,35 @@ impl Issuer {
     }
 
     /// Looks whether the wall clock was set back since the last look, and moves what waits for a time along.
-    pub(in crate::domain) fn follow_clock(&self) {
+    /// True if it was.
+    pub(in crate::domain) fn follow_clock(&self) -> bool {
         let (now, back) = {
             let mut timeline = self.timeline.lock();
             // Read under the lock: an older reading after a newer one would look like one more step.
             let now = self.moment();
             (now, timeline.look(now))
         };
-        let Some(back) = back else { return };
+        let Some(back) = back else { return false };
         tracing::warn!(?back, "the wall clock was set back: ends and retries move with it");
-        let lingering: Vec<Serial> = {
+        let leases: Vec<(Serial, bool)> = {
             let mut book = self.book.lock();
             book.clock_set_back(back);
-            book.leases().filter(|lease| lease.handles == 0).map(|lease| lease.record.serial).collect()
+            let live = book.leases().filter(|lease| lease.ended.is_none());
+            live.map(|lease| (lease.record.serial, lease.handles == 0)).collect()
         };
         self.pending.lock().change_all(|pending| {
             pending.next = earlier(pending.next, back);
             pending.since = earlier(pending.since, back);
         });
-        {
+        if !self.settings.ephemeral {
+            // The next start must not believe the former ends.
             let mut unnoted = self.unnoted.lock();
-            unnoted.due = unnoted.due.map(|due| earlier(due, back));
-        }
-        // The next start must not believe the former ends.
-        for serial in lingering {
-            self.note_linger(serial, now.wall);
+            unnoted.moved.extend(leases.iter().map(|(serial, _)| *serial));
+            unnoted.serials.extend(leases.iter().filter(|(_, lingers)| *lingers).map(|(serial, _)| *serial));
+            unnoted.due = (unnoted.due.is_some() || !leases.is_empty()).then_some(now.wall);
         }
         self.stops.lock().clock_set_back(back);
         self.delay_no_rotation(back);
+        true
     }
 }

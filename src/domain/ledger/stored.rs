@@ -25,6 +25,8 @@ pub enum Stored {
     Lease(Box<LeaseRecord>),
     /// The end of a lingering lease.
     Linger(LeaseId, Timestamp),
+    /// The absolute end of a lease, moved by a step of the wall clock.
+    End(LeaseId, Timestamp),
     /// The number of a name, deleted ones included.
     Number(RoleName, u32),
     /// The last rotation of a role.
@@ -50,6 +52,10 @@ impl Stored {
                 let (id, end) = json(key, value)?;
                 Self::Linger(id, end)
             }
+            "end" => {
+                let (id, end) = json(key, value)?;
+                Self::End(id, end)
+            }
             "number" => Self::Number(parse_name(key, name)?, json(key, value)?),
             "rotation" => Self::Rotation(parse_name(key, name)?, json(key, value)?),
             "counter" => Self::NextSerial(json(key, value)?),
@@ -66,6 +72,7 @@ impl Stored {
             Self::Team(..) => "team",
             Self::Lease(_) => "lease",
             Self::Linger(..) => "linger",
+            Self::End(..) => "end",
             Self::Number(..) => "number",
             Self::Rotation(..) => "rotation",
             Self::NextSerial(_) => "counter",
