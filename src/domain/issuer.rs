@@ -10,6 +10,7 @@ mod anchor_schedule;
 mod anchor_tokens;
 mod config;
 mod forget;
+mod listing;
 mod pending_table;
 mod provenance;
 mod queue;
@@ -17,6 +18,7 @@ mod request;
 mod revoke;
 mod role_schedule;
 mod rotate;
+mod search;
 mod settle;
 mod steps;
 mod stops;
@@ -88,6 +90,8 @@ pub struct Issuer {
     observer: Arc<dyn Observer>,
     settings: IssuerSettings,
     runtime: tokio::runtime::Handle,
+    /// Lists that searches share. Taken for moments, never together with another lock.
+    shelves: Arc<Mutex<listing::Shelves>>,
     /// Revocations under way. Taken for moments, never together with `book`.
     pending: Mutex<pending_table::PendingTable>,
     /// Anchors that upstream refuses, and owners that it hides from them. Taken for moments, never together with `pending`.
@@ -133,6 +137,7 @@ impl Issuer {
             observer,
             settings,
             runtime,
+            shelves: Arc::default(),
             pending: Mutex::default(),
             stops: Mutex::default(),
             unnoted: Mutex::default(),
