@@ -33,6 +33,13 @@ impl Vfs {
                     self.unsettle(Node::Rotate(number));
                 }
             }
+            Event::Refused { lease } => {
+                let sentence = format!(
+                    "upstream refuses the token of lease {}: somebody deleted or replaced it, or a policy forbids it; the next open makes a new one",
+                    lease.id
+                );
+                self.note_error(&format!("creds/{}/token", lease.role), &Error::NotSupported(sentence));
+            }
             Event::RotationFailed { role, reason } => {
                 if let Some(number) = self.number_of(role) {
                     self.unsettle(Node::Rotate(number));
