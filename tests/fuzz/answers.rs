@@ -164,7 +164,8 @@ fn answer(status: &str, rest: &[u8]) -> Vec<u8> {
         return rest.to_vec();
     }
     let (headers, body) = if let Some(body) = rest.strip_prefix(b"\n") { (&b""[..], body) } else { cut(rest, b"\n\n") };
-    let mut bytes = format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n", body.len()).into_bytes();
+    let mut bytes =
+        format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n", body.len()).into_bytes();
     for line in headers.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         bytes.extend_from_slice(line);
         bytes.extend_from_slice(b"\r\n");

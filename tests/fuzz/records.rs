@@ -13,20 +13,21 @@ use crate::common::machine::{Machine, Options};
 use crate::properties::{planted, secretless, sentence};
 
 pub fn target(input: &[u8]) {
-    let text = planted(input);
     let mut records = Vec::new();
-    for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+    for line in input.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         let at = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
         // A store has no other keys than text.
         let Ok(key) = std::str::from_utf8(&line[..at]) else { continue };
-        let value = line.get(at + 1..).unwrap_or_default();
-        match Stored::decode(key, value) {
+        let written = line.get(at + 1..).unwrap_or_default();
+        // Keys are not sealed, and no place for a secret.
+        let value = planted(written);
+        match Stored::decode(key, &value) {
             Err(error) => sentence(&error.to_string()),
             Ok(stored) => {
-                if text == input {
+                if value == written {
                     secretless(&format!("{stored:?}"));
                 }
-                records.push((key.to_owned(), value.to_vec(), stored));
+                records.push((key.to_owned(), value, stored));
             }
         }
     }

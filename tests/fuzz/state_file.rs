@@ -60,7 +60,11 @@ impl States {
         assert!(fs::read(ledger).unwrap() == before, "a look has written");
         match &inspected {
             Err(error) => said(&error.to_string()),
-            Ok(inspection) => inspection.records.iter().filter_map(|record| record.content.as_ref().err()).for_each(|error| said(&error.to_string())),
+            Ok(inspection) => inspection
+                .records
+                .iter()
+                .filter_map(|record| record.content.as_ref().err())
+                .for_each(|error| said(&error.to_string())),
         }
         let opened = directory.open(&keys);
         if let Err(error) = &opened {
