@@ -1,8 +1,11 @@
 //! What holds for every input.
 
-/// Where `TOKEN` stands in an input, this secret is put.
-pub const SECRET: &str =
-    "Fz7hunter2Qk9x.atlasv1.zX81fuzzedSecretq0W3fuzzedSecretv5Tb2fuzzedSecretkLm4fuzzedSecretn6Yp9fuzz";
+/// Where `TOKEN` stands in an input, this secret is put. [`MARK`] is in each of its pieces.
+pub const SECRET: &str = "Fz7qzjdTp8Qzj.atlasv1.qzjxkDVde7qzjNgBRdLpqzjcfFEesfqzjOFd7PhrqzjUURdPRDqzjdrcO9ivqzjEkNhPwOqzj7XngRPUqzjoBgO0ePqzj";
+
+/// Letters of the secret that nothing else has. An input with them is none: libFuzzer sees what is compared with what, and would
+/// soon write parts of the secret itself.
+const MARK: &str = "qzj";
 
 /// The longest sentence that an error may be, in bytes. The list of known keys is most of it.
 const LONGEST: usize = 1000;
@@ -12,6 +15,11 @@ pub const LONGEST_WITH_PATH: usize = 1500;
 
 /// Bytes of a secret that nobody may learn together: upper or lower case.
 const PIECE: usize = 16;
+
+/// Whether an input has parts of the secret without `TOKEN`.
+pub fn knows_the_secret(input: &[u8]) -> bool {
+    input.windows(MARK.len()).any(|window| window.eq_ignore_ascii_case(MARK.as_bytes()))
+}
 
 /// The input with the secret in it.
 pub fn planted(input: &[u8]) -> Vec<u8> {
@@ -40,6 +48,9 @@ pub fn sentence(text: &str) {
 #[track_caller]
 pub fn secretless(text: &str) {
     let text = text.to_ascii_lowercase();
+    if !text.contains(MARK) {
+        return;
+    }
     let secret = SECRET.to_ascii_lowercase();
     for at in 0..=secret.len() - PIECE {
         let piece = &secret[at..at + PIECE];
