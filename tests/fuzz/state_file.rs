@@ -9,9 +9,10 @@ use redb::{Builder, TableDefinition};
 use tempfile::TempDir;
 use tfcfs::adapters::sealing_key::{self, SealingKeySettings};
 use tfcfs::adapters::state_directory::StateDirectory;
+use tfcfs::domain::ports::{Change, Expect, Store};
 
 use crate::properties::LONGEST_WITH_PATH;
-use crate::state_records::{KEY, SECRETS, fill};
+use crate::state_records::{KEY, SECRETS, block_on, fill};
 
 const RECORDS: TableDefinition<'static, &str, (u64, &[u8])> = TableDefinition::new("records");
 const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
@@ -66,14 +67,29 @@ impl States {
                 .filter_map(|record| record.content.as_ref().err())
                 .for_each(|error| said(&error.to_string())),
         }
-        let opened = directory.open(&keys);
-        if let Err(error) = &opened {
-            said(&error.to_string());
-            assert!(fs::read(ledger).unwrap() == before, "a refused ledger was touched");
-        } else {
-            assert!(inspected.is_ok(), "{:?}", inspected.err());
+        match directory.open(&keys) {
+            Err(error) => {
+                said(&error.to_string());
+                assert!(fs::read(ledger).unwrap() == before, "a refused ledger was touched");
+            }
+            Ok(store) => {
+                let inspected = inspected.expect("only what can be looked at is opened");
+                in_use(store);
+                let again = directory.inspect(&keys).expect("a ledger that was in use");
+                assert!(again.records.iter().any(|record| record.key == "number/fuzz"));
+                assert!(again.records.len() >= inspected.records.len());
+            }
         }
     }
+}
+
+/// What a daemon does with it: reads all, writes one record.
+fn in_use(store: impl Store) {
+    block_on(async {
+        store.load().await.unwrap();
+        let change = Change { key: "number/fuzz".into(), expect: Expect::Any, value: Some(b"7".to_vec()) };
+        store.commit(vec![change]).await.expect("an opened ledger takes a record");
+    });
 }
 
 fn said(text: &str) {
