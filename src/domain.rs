@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod name;
 pub mod owner;
 pub mod ports;
+pub mod printable;
 pub mod role;
 pub mod timeline;
 pub mod token;
