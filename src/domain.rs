@@ -17,6 +17,7 @@ pub mod lease;
 pub mod ledger;
 pub mod name;
 pub mod owner;
+pub mod parallel;
 pub mod ports;
 pub mod printable;
 pub mod role;

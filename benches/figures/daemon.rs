@@ -17,9 +17,11 @@ const PLACE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/figures");
 
 /// Where a daemon keeps its state.
 #[derive(Clone, Copy)]
-pub enum State {
+pub enum State<'a> {
     /// On the disk of the build directory.
     Disk,
+    /// In a directory that is there and stays.
+    Kept(&'a Path),
     /// In a file system in memory, which tells the program's part from the disk's.
     Tmpfs,
     /// Nowhere.
@@ -39,7 +41,7 @@ pub struct Setup<'a> {
     /// Lines in each of them, beside the owner.
     pub role: &'a str,
     /// Its state.
-    pub state: State,
+    pub state: State<'a>,
     /// Log level.
     pub log: &'a str,
 }
@@ -48,6 +50,26 @@ impl<'a> Setup<'a> {
     /// Roles with nothing special, state on disk, a rate that never slows anything down.
     pub fn new(fake: &'a Fake, name: &'a str, roles: usize) -> Self {
         Self { fake, name, settings: "rate = 10000", roles, role: "", state: State::Disk, log: "warn" }
+    }
+}
+
+/// A daemon about to start.
+pub struct Prepared {
+    mount_point: PathBuf,
+    log: PathBuf,
+    command: Command,
+    in_memory: Option<tempfile::TempDir>,
+}
+
+impl Prepared {
+    /// Starts it and returns when it serves, after a look each `step`.
+    pub fn spawn(mut self, step: Duration) -> Outcome<Daemon> {
+        let child = self.command.spawn()?;
+        let Self { mount_point, log, in_memory, .. } = self;
+        let daemon = Daemon { mount_point, log, child, _in_memory: in_memory };
+        wait_for(&daemon.status(), step)
+            .map_err(|error| format!("{error}; its log: {}", fs::read_to_string(&daemon.log).unwrap_or_default()))?;
+        Ok(daemon)
     }
 }
 
@@ -63,6 +85,11 @@ pub struct Daemon {
 impl Daemon {
     /// Starts one and returns when it serves.
     pub fn start(setup: &Setup<'_>) -> Outcome<Self> {
+        Self::prepare(setup)?.spawn(Duration::from_millis(20))
+    }
+
+    /// All that is to be done before it starts.
+    pub fn prepare(setup: &Setup<'_>) -> Outcome<Prepared> {
         let mount_point = mount_directory(setup.name)?;
         let place = Path::new(PLACE).join(format!("{}.files", setup.name));
         let _ = fs::remove_dir_all(&place);
@@ -75,14 +102,30 @@ impl Daemon {
         let mut in_memory = None;
         match setup.state {
             State::Disk => command.arg("--state").arg(place.join("state")),
+            State::Kept(state) => command.arg("--state").arg(state),
             State::Tmpfs => command.arg("--state").arg(in_memory.insert(tempfile::tempdir_in("/dev/shm")?).path()),
             State::Ephemeral => command.arg("--ephemeral"),
         };
-        let child = command.stdin(Stdio::null()).stderr(fs::File::create(&log)?).spawn()?;
-        let daemon = Self { mount_point, log, child, _in_memory: in_memory };
-        wait_for_mount(&daemon.mount_point.join("status"))
-            .map_err(|error| format!("{error}; its log: {}", fs::read_to_string(&daemon.log).unwrap_or_default()))?;
-        Ok(daemon)
+        command.stdin(Stdio::null()).stderr(fs::File::create(&log)?);
+        Ok(Prepared { mount_point, log, command, in_memory })
+    }
+
+    /// The state of the daemon, as a file.
+    pub fn status(&self) -> PathBuf {
+        self.mount_point.join("status")
+    }
+
+    /// Ends it as a service manager does, and waits for it.
+    pub fn stop(self) -> Outcome {
+        drop(self);
+        Ok(())
+    }
+
+    /// Ends it in the middle of everything.
+    pub fn kill(mut self) -> Outcome {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
     }
 
     /// The token of the role with a number.
@@ -128,6 +171,14 @@ fn settings_text(setup: &Setup<'_>, place: &Path) -> Outcome<String> {
     Ok(text)
 }
 
+/// An empty directory, on the same disk as everything.
+pub fn scratch(name: &str) -> Outcome<PathBuf> {
+    let path = Path::new(PLACE).join(name);
+    let _ = fs::remove_dir_all(&path);
+    fs::create_dir_all(&path)?;
+    Ok(path)
+}
+
 /// An empty directory to mount on. What a run that was killed left there is cleared away.
 pub fn mount_directory(name: &str) -> Outcome<PathBuf> {
     let path = Path::new(PLACE).join(name);
@@ -143,12 +194,16 @@ pub fn detach(mount_point: &Path) {
 
 /// Waits until a file of a mount is there.
 pub fn wait_for_mount(file: &Path) -> Outcome {
+    wait_for(file, Duration::from_millis(20))
+}
+
+fn wait_for(file: &Path, step: Duration) -> Outcome {
     let start = Instant::now();
     while fs::metadata(file).is_err() {
         if start.elapsed() > Duration::from_secs(20) {
             return Err(format!("{} does not appear", file.display()).into());
         }
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(step);
     }
     Ok(())
 }

@@ -42,7 +42,8 @@ pub fn measure(table: &mut Table) -> Outcome {
 }
 
 /// A number of a `/proc/*/status` file.
-fn field(status: &str, name: &str) -> Outcome<f64> {
+/// A number of `/proc/PID/status`.
+pub fn field(status: &str, name: &str) -> Outcome<f64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     let number = line.and_then(|line| line.split_whitespace().next()).ok_or("a field is missing")?;
     Ok(number.parse()?)

@@ -10,12 +10,14 @@ mod daemon;
 #[allow(dead_code, reason = "the figures use a part of the fake")]
 #[path = "../../examples/fake_tfc/mod.rs"]
 mod fake;
+mod filled;
 mod hit;
 mod idle;
 mod mint;
 mod rate;
 mod requests;
 mod stampede;
+mod start;
 mod stats;
 mod table;
 
@@ -32,6 +34,7 @@ const SUBJECTS: &[(&str, Measure)] = &[
     ("stampede", stampede::measure),
     ("rate", rate::measure),
     ("idle", idle::measure),
+    ("start", start::measure),
 ];
 
 /// Adds the figures of one subject to the table.

@@ -1,9 +1,13 @@
 //! An anchor: the upstream and the token with which we call it.
 
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::{Host, Url};
 
 use super::name::AnchorName;
@@ -44,11 +48,51 @@ pub enum AddressError {
 }
 
 /// Scheme, host and port of an upstream, and the path below which its API lives.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Address {
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Address(Arc<Parts>);
+
+#[derive(PartialEq, Eq, Hash, Serialize)]
+struct Parts {
     origin: Url,
     base_path: String,
     insecure: bool,
+}
+
+/// [`Parts`] as stored, not looked at yet.
+#[derive(Deserialize)]
+struct Stored<'a> {
+    #[serde(borrow)]
+    origin: Cow<'a, str>,
+    #[serde(borrow)]
+    base_path: Cow<'a, str>,
+    insecure: bool,
+}
+
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        thread_local! {
+            /// A ledger has very many records and very few addresses: they share one.
+            static LAST: RefCell<Option<Address>> = const { RefCell::new(None) };
+        }
+        let Stored { origin, base_path, insecure } = Stored::deserialize(deserializer)?;
+        LAST.with_borrow_mut(|last| {
+            let same = |Self(last): &&Self| {
+                last.origin.as_str() == origin && last.base_path == base_path && last.insecure == insecure
+            };
+            if let Some(last) = last.as_ref().filter(same) {
+                return Ok(last.clone());
+            }
+            let origin = Url::parse(&origin).map_err(D::Error::custom)?;
+            let address = Self(Arc::new(Parts { origin, base_path: base_path.into_owned(), insecure }));
+            Ok(last.insert(address).clone())
+        })
+    }
 }
 
 impl Address {
@@ -78,22 +122,22 @@ impl Address {
             return Err(AddressError::BasePath);
         }
         let base_path = format!("{}/", base_path.trim_end_matches('/'));
-        Ok(Self { origin: url, base_path, insecure })
+        Ok(Self(Arc::new(Parts { origin: url, base_path, insecure })))
     }
 
     /// HCP Terraform.
     pub fn hcp() -> Self {
-        Self {
+        Self(Arc::new(Parts {
             origin: Url::parse(DEFAULT_ADDRESS).expect("the default address is a URL"),
             base_path: DEFAULT_BASE_PATH.to_owned(),
             insecure: false,
-        }
+        }))
     }
 
     /// Host name in the form terraform uses (lower case, punycode), with `:port` unless it is the scheme's own.
     pub fn host(&self) -> String {
-        let host = self.origin.host_str().unwrap_or_default();
-        match self.origin.port() {
+        let host = self.0.origin.host_str().unwrap_or_default();
+        match self.0.origin.port() {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
         }
@@ -101,7 +145,7 @@ impl Address {
 
     /// Scheme, host and port as written in `config`, without a trailing slash.
     pub fn origin(&self) -> &str {
-        self.origin.as_str().trim_end_matches('/')
+        self.0.origin.as_str().trim_end_matches('/')
     }
 
     /// Whether both name the same server, however its API is reached there.
@@ -111,23 +155,23 @@ impl Address {
 
     /// Path below which the API lives, with both slashes.
     pub fn base_path(&self) -> &str {
-        &self.base_path
+        &self.0.base_path
     }
 
     /// Whether clear text to another machine was accepted.
     pub fn insecure(&self) -> bool {
-        self.insecure
+        self.0.insecure
     }
 
     /// Joins a path of the API, e.g. `account/details`.
     pub fn api(&self, path: &str) -> Url {
-        let mut url = self.origin.clone();
+        let mut url = self.0.origin.clone();
         match path.split_once('?') {
             Some((path, query)) => {
-                url.set_path(&format!("{}{path}", self.base_path));
+                url.set_path(&format!("{}{path}", self.0.base_path));
                 url.set_query(Some(query));
             }
-            None => url.set_path(&format!("{}{path}", self.base_path)),
+            None => url.set_path(&format!("{}{path}", self.0.base_path)),
         }
         url
     }
@@ -150,7 +194,7 @@ impl fmt::Display for Address {
 
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.origin(), self.base_path)
+        write!(f, "{}{}", self.origin(), self.0.base_path)
     }
 }
 
@@ -225,6 +269,19 @@ mod tests {
             assert!(Address::parse(url, "/api/v2/", false).is_err(), "{url}");
         }
         assert!(Address::parse("https://x", "api", false).is_err());
+    }
+
+    #[test]
+    fn addresses_come_back_as_they_were_stored() {
+        let stored = ["https://tfe.example:8443/", "https://app.terraform.io/", "https://tfe.example:8443/"]
+            .map(|origin| format!(r#"{{"origin":"{origin}","base_path":"/api/v2/","insecure":false}}"#));
+        for text in stored {
+            let address: Address = serde_json::from_str(&text).unwrap();
+            assert_eq!(serde_json::to_string(&address).unwrap(), text);
+        }
+        let parsed = Address::parse("http://tfe.example", "/x/", true).unwrap();
+        assert_eq!(serde_json::from_slice::<Address>(&serde_json::to_vec(&parsed).unwrap()).unwrap(), parsed);
+        assert!(serde_json::from_str::<Address>(r#"{"origin":"no","base_path":"/","insecure":false}"#).is_err());
     }
 
     #[test]

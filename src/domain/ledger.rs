@@ -5,11 +5,12 @@
 
 mod stored;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
@@ -18,7 +19,8 @@ use super::anchor::{Address, Anchor};
 use super::anchor_rotation::AnchorToken;
 use super::lease::{LeaseId, LeaseRecord, Phase, Serial};
 use super::name::{AnchorName, RoleName};
-use super::ports::{Change, Expect, Store, StoreError, Version};
+use super::parallel::in_parts;
+use super::ports::{Change, Expect, Record, Store, StoreError, Version};
 use super::role::Role;
 use super::token::Issued;
 
@@ -72,9 +74,9 @@ pub struct Contents {
     /// Every token of a rotated anchor that is not proven gone.
     pub anchor_tokens: Vec<AnchorToken>,
     /// When lingering leases were last closed: their ends.
-    pub lingers: HashMap<LeaseId, Timestamp>,
+    pub lingers: FxHashMap<LeaseId, Timestamp>,
     /// Ends that a step of the wall clock has moved; they stand in place of the records'.
-    pub ends: HashMap<LeaseId, Timestamp>,
+    pub ends: FxHashMap<LeaseId, Timestamp>,
     /// Numbers of names, deleted ones included.
     pub numbers: HashMap<RoleName, u32>,
     /// Ids of teams that role documents named, by [`team_key`].
@@ -119,7 +121,7 @@ pub enum Entry {
 pub struct Ledger {
     store: Arc<dyn Store>,
     /// Version of each lease record we wrote or read: what a compare-and-swap expects. Taken for moments only.
-    versions: Mutex<HashMap<LeaseId, Version>>,
+    versions: Mutex<FxHashMap<LeaseId, Version>>,
 }
 
 impl Ledger {
@@ -133,14 +135,33 @@ impl Ledger {
     /// # Errors
     /// The store's, and [`StoreError::Corrupt`] for a record that cannot be understood.
     pub async fn load(&self) -> Result<Contents, StoreError> {
+        let mut records = self.store.load().await?;
+        let decoded = in_parts(&mut records, |part| {
+            let decode = |record: &mut Record| {
+                let stored = Stored::decode(&record.key, &record.value);
+                // Freed here, by all threads.
+                std::mem::take(&mut record.value).zeroize();
+                Ok((stored?, record.version))
+            };
+            part.iter_mut().map(decode).collect::<Result<Vec<_>, StoreError>>()
+        });
+        let decoded = decoded.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let mut contents = self.take_in(records.len(), decoded.into_iter().flatten());
+        self.drop_stray_notes(&mut contents).await?;
+        Ok(contents)
+    }
+
+    fn take_in(&self, count: usize, records: impl Iterator<Item = (Stored, Version)>) -> Contents {
         let mut contents = Contents { next_serial: 1, ..Contents::default() };
-        for mut record in self.store.load().await? {
-            match Stored::decode(&record.key, &record.value)? {
+        contents.leases.reserve(count);
+        let mut versions = self.versions.lock();
+        for (stored, version) in records {
+            match stored {
                 Stored::Role(name, role) => contents.roles.push((name, role)),
                 Stored::Anchor(anchor) => contents.anchors.push(anchor),
                 Stored::AnchorToken(token) => contents.anchor_tokens.push(*token),
                 Stored::Lease(lease) => {
-                    self.versions.lock().insert(lease.id.clone(), record.version);
+                    versions.insert(lease.id.clone(), version);
                     contents.leases.push(*lease);
                 }
                 Stored::Linger(id, end) => drop(contents.lingers.insert(id, end)),
@@ -150,18 +171,20 @@ impl Ledger {
                 Stored::Team(key, id) => drop(contents.teams.insert(key, id)),
                 Stored::NextSerial(next) => contents.next_serial = next,
             }
-            record.value.zeroize();
         }
-        self.drop_stray_notes(&mut contents).await?;
-        Ok(contents)
+        contents
     }
 
     /// An end may be noted just after its lease was removed; nothing else would ever remove the note.
     async fn drop_stray_notes(&self, contents: &mut Contents) -> Result<(), StoreError> {
-        let known: HashSet<&LeaseId> = contents.leases.iter().map(|lease| &lease.id).collect();
-        let mut stray = Vec::new();
-        contents.lingers.retain(|id, _| known.contains(id) || (stray.push(Entry::Linger(id.clone(), None)), false).1);
-        contents.ends.retain(|id, _| known.contains(id) || (stray.push(Entry::End(id.clone(), None)), false).1);
+        let stray: Vec<Entry> = {
+            // Just read, so it has all leases and no others.
+            let known = self.versions.lock();
+            let lingers = contents.lingers.extract_if(|id, _| !known.contains_key(id));
+            let lingers = lingers.map(|(id, _)| Entry::Linger(id, None));
+            let ends = contents.ends.extract_if(|id, _| !known.contains_key(id));
+            lingers.chain(ends.map(|(id, _)| Entry::End(id, None))).collect()
+        };
         if stray.is_empty() { Ok(()) } else { self.write(stray).await }
     }
 

@@ -6,10 +6,10 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use redb::Database;
+use redb::{Database, StorageBackend};
 
 use super::format::{checked, image_of, known};
-use super::medium::{FileMedium, Image};
+use super::medium::{FileMedium, Overlay};
 use super::sentences::{corrupt, in_use, unavailable};
 use super::snapshot::Snapshot;
 use crate::adapters::whole_file;
@@ -78,10 +78,14 @@ impl LedgerFile {
         &self.path
     }
 
-    /// A copy of the database in memory, checked: opening may repair or migrate, that is write, so a file is tried there
-    /// first, and one that cannot be used stays byte for byte what it was.
+    /// The database, checked, of which nothing that is written reaches the file: opening may repair or migrate, that is
+    /// write, so a file is tried this way first, and one that cannot be used stays byte for byte what it was.
     pub(super) fn image(&self) -> Result<Database, StoreError> {
-        checked(Image::new(self.read()?), &self.path)
+        let overlay = Overlay::new(self.file.clone()).map_err(|e| unavailable(&self.path, &e))?;
+        match overlay.len() {
+            Ok(0) => Err(corrupt(&self.path, "it is empty")),
+            _ => checked(overlay, &self.path),
+        }
     }
 
     /// The database in it, once its [`Self::image`] was found good.

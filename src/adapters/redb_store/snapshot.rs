@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use redb::{Database, ReadableDatabase, ReadableTable};
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
 use super::format::{self, META, RECORDS, VERSION_KEY};
 use super::ledger_file::{LedgerFile, Lock};
@@ -87,7 +87,7 @@ pub(super) fn of(database: &Database, path: &Path) -> Result<Snapshot, StoreErro
 /// All records in key order.
 pub(super) fn load(database: &Database) -> Result<Vec<Record>, redb::Error> {
     let records = database.begin_read()?.open_table(RECORDS)?;
-    let mut loaded = Vec::new();
+    let mut loaded = Vec::with_capacity(usize::try_from(records.len()?).unwrap_or_default());
     for entry in records.iter()? {
         let (key, value) = entry?;
         let (version, bytes) = value.value();

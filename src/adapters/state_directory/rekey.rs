@@ -20,6 +20,7 @@ use crate::adapters::redb_store::{OfflineLedger, Snapshot};
 use crate::adapters::seal::Seal;
 use crate::adapters::sealing_key::{FoundKey, KeyPlace, Owners, SealingKey, SealingKeySettings, unless_missing};
 use crate::adapters::whole_file;
+use crate::domain::parallel::in_parts;
 use crate::domain::ports::{Record, StoreError};
 
 /// How a rekey ended.
@@ -167,19 +168,23 @@ pub(super) fn finish(fitting: FoundKey, place: KeyPlace) -> Result<FoundKey, Sta
 /// The records with their values opened.
 pub(super) fn open_all(found: &FoundKey, mut records: Vec<Record>) -> Result<Vec<Record>, StoreError> {
     let seal = Seal::new(&found.key);
-    let (mut opened, mut damaged) = (0, None);
-    for record in &mut records {
-        match seal.unseal(&record.key, &record.value) {
-            Ok(value) => {
-                record.value = value;
-                opened += 1;
-            }
-            Err(error) => {
-                damaged.get_or_insert(error);
+    let parts = in_parts(&mut records, |part| {
+        let (mut opened, mut damaged) = (0, None);
+        for record in part {
+            match seal.unseal(&record.key, &record.value) {
+                Ok(value) => {
+                    record.value = value;
+                    opened += 1;
+                }
+                Err(error) => {
+                    damaged.get_or_insert(error);
+                }
             }
         }
-    }
-    match damaged {
+        (opened, damaged)
+    });
+    let opened: usize = parts.iter().map(|(opened, _)| opened).sum();
+    match parts.into_iter().find_map(|(_, damaged)| damaged) {
         None => Ok(records),
         Some(_) if opened == 0 => Err(wrong_key(found, records.len())),
         Some(error) => Err(error),

@@ -31,7 +31,8 @@ type Agenda = BTreeSet<(Timestamp, Serial)>;
 /// All leases.
 #[derive(Debug, Default)]
 pub(super) struct LeaseTable {
-    entries: FxHashMap<Serial, Entry>,
+    /// In boxes: a table of this size is moved as it grows.
+    entries: FxHashMap<Serial, Box<Entry>>,
     ids: FxHashMap<LeaseId, Serial>,
     by_role: HashMap<RoleName, BTreeSet<Serial>>,
     agenda: Agenda,
@@ -84,13 +85,14 @@ impl LeaseTable {
             None => drop(self.by_role.insert(lease.record.role.clone(), BTreeSet::from([serial]))),
         }
         count(&mut self.tally, &lease).into_iter().for_each(|count| *count += 1);
-        let mut entry = Entry { lease, noted: None };
+        let mut entry = Box::new(Entry { lease, noted: None });
         note(&mut self.agenda, &mut entry);
         self.entries.insert(serial, entry);
     }
 
     pub(super) fn remove(&mut self, serial: Serial) {
-        let Some(Entry { lease, noted }) = self.entries.remove(&serial) else { return };
+        let Some(entry) = self.entries.remove(&serial) else { return };
+        let Entry { lease, noted } = *entry;
         if let Some(at) = noted {
             self.agenda.remove(&(at, serial));
         }
