@@ -55,6 +55,7 @@ async fn reads_back(key: &str, stored: &Stored) {
         Stored::Team(key, id) => Entry::Team(key, id),
         Stored::Lease(lease) => Entry::Lease(lease),
         Stored::Linger(id, end) => Entry::Linger(id, Some(end)),
+        Stored::End(id, end) => Entry::End(id, Some(end)),
         Stored::Number(name, number) => Entry::Number(name, number),
         Stored::Rotation(name, rotation) => Entry::Rotation(name, rotation),
         Stored::NextSerial(_) => return,
