@@ -216,8 +216,19 @@ impl Vfs {
             let sentence = "credential files are read-only: tokens are issued, never written";
             return Reply::Now(Err(self.refuse(caller, &path, libc::EACCES, sentence)));
         }
-        let share = self.issuer.book().role(&name).map(|entry| entry.role.share);
-        let unit = (share == Some(Share::Unit)).then(|| self.callers.unit(caller.tid)).flatten();
+        let by_unit = self
+            .issuer
+            .book()
+            .role(&name)
+            .is_some_and(|entry| entry.role.share == Share::Unit || !entry.role.allow_units.is_empty());
+        let unit = by_unit.then(|| self.callers.unit(caller.tid)).flatten();
+        // Every way in leads here: a path, a bind mount, a directory held open, /proc/PID/fd.
+        let allowed = self.issuer.book().role(&name).is_none_or(|entry| entry.role.allows(unit.as_deref()));
+        if !allowed {
+            let whence = unit.as_deref().map_or_else(|| "an unknown unit".into(), |unit| format!("unit {unit:?}"));
+            let sentence = format!("{whence} is not among allow_units of role \"{name}\"");
+            return Reply::Now(Err(self.refuse(caller, &path, libc::EACCES, &sentence)));
+        }
         let scope = self.issuer.book().scope(&name, caller.uid, unit.as_deref(), serial);
         let scope = match scope {
             Ok(scope) => scope,

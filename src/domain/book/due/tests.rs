@@ -138,6 +138,7 @@ impl World {
             min_rotation_interval: None,
             rotate_every: None,
             access: Default::default(),
+            allow_units: Vec::new(),
             anchor: Default::default(),
         };
         let role_text = if slot {
