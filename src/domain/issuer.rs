@@ -12,6 +12,7 @@ mod anchor_tokens;
 mod check;
 mod config;
 mod forget;
+mod listing;
 mod pending_table;
 mod provenance;
 mod queue;
@@ -19,6 +20,7 @@ mod request;
 mod revoke;
 mod role_schedule;
 mod rotate;
+mod search;
 mod settle;
 mod steps;
 mod stops;
@@ -90,6 +92,8 @@ pub struct Issuer {
     observer: Arc<dyn Observer>,
     settings: IssuerSettings,
     runtime: tokio::runtime::Handle,
+    /// Lists that searches share. Taken for moments, never together with another lock.
+    shelves: Arc<Mutex<listing::Shelves>>,
     /// Revocations under way. Taken for moments, never together with `book`.
     pending: Mutex<pending_table::PendingTable>,
     /// Anchors that upstream refuses, and owners that it hides from them. Taken for moments, never together with `pending`.
@@ -135,6 +139,7 @@ impl Issuer {
             observer,
             settings,
             runtime,
+            shelves: Arc::default(),
             pending: Mutex::default(),
             stops: Mutex::default(),
             unnoted: Mutex::default(),
