@@ -126,3 +126,18 @@ async fn an_opener_between_claim_and_handle_counts_as_a_reader() {
     assert_eq!(rewritten_to(&m, node), None);
     assert_eq!(m.read(&reader).unwrap().len(), 90);
 }
+
+/// `tar` looks, opens, and looks again: a first open that moved the time of change was "file changed as we read it".
+#[tokio::test]
+async fn a_node_has_one_mtime_before_and_after_its_token_is_made() {
+    let m = machine(TEAM).await;
+    let (node, announced) = m.walk(root(), "creds/app/token").unwrap();
+    m.pass(seconds(100)).await;
+    let opened = m.vfs.open(root(), node.ino(), 0).wait().await.unwrap();
+    assert_eq!(m.vfs.getattr(node.ino()).unwrap().mtime, announced.mtime);
+    m.pass(seconds(100)).await;
+    m.write("rotate/app", "\n").await.unwrap();
+    let (successor, later) = m.walk(root(), "creds/app/token").unwrap();
+    assert!(successor != node && later.mtime > announced.mtime, "whoever polls the time sees a change");
+    m.close(opened);
+}
