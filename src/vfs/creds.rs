@@ -41,6 +41,14 @@ struct Doors {
     stale: HashMap<(u32, Door, u32), (Timestamp, Ino)>,
     /// Sizes by role number.
     sizes: HashMap<u32, Sizes>,
+    /// Of a role that nobody has seen a token of: what the last token of any role had.
+    usual: Sizes,
+}
+
+impl Doors {
+    fn sizes(&self, role: u32) -> Sizes {
+        self.sizes.get(&role).copied().unwrap_or(self.usual)
+    }
 }
 
 /// A shared node that the kernel holds.
@@ -174,23 +182,27 @@ impl DoorTable {
     }
 
     pub(super) fn lengths(&self, role: u32) -> Lengths {
-        self.0.lock().sizes.get(&role).copied().unwrap_or_default().lengths
+        self.0.lock().sizes(role).lengths
     }
 
     /// Whether a node was announced with the lengths that hold now.
     fn announced_well(&self, role: u32, serial: Serial) -> bool {
-        self.0.lock().sizes.get(&role).is_none_or(|sizes| serial.0 >= sizes.since)
+        serial.0 >= self.0.lock().sizes(role).since
     }
 
     /// Notes the lengths of a new token, or with `None` that sizes of a role changed for another reason. Nodes below
     /// `next` may have been announced otherwise.
     pub(super) fn learn(&self, role: u32, lengths: Option<Lengths>, next: Serial) {
         let mut doors = self.0.lock();
-        let sizes = doors.sizes.entry(role).or_default();
+        let mut sizes = doors.sizes(role);
         match lengths {
             Some(lengths) if lengths == sizes.lengths => {}
-            Some(lengths) => *sizes = Sizes { lengths, since: next.0 },
+            Some(lengths) => sizes = Sizes { lengths, since: next.0 },
             None => sizes.since = next.0,
+        }
+        doors.sizes.insert(role, sizes);
+        if sizes.lengths != doors.usual.lengths {
+            doors.usual = Sizes { lengths: sizes.lengths, since: next.0 };
         }
     }
 }
