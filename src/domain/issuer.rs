@@ -401,7 +401,7 @@ impl Issuer {
                 }
             }
         }
-        Err(last.unwrap_or(Error::WouldBlock))
+        Err(last.unwrap_or(Error::Internal))
     }
 
     /// The answer is here: check its end, make it durable, publish it.
@@ -615,7 +615,7 @@ impl Waiter<'_> {
     async fn land(&mut self) -> Result<Serial, Error> {
         let landing = self.landing.wait_for(Option::is_some).await;
         let result = match landing {
-            Ok(landing) => landing.clone().unwrap_or(Err(Error::WouldBlock)),
+            Ok(landing) => landing.clone().unwrap_or(Err(Error::Internal)),
             Err(_) => Err(stopping()),
         };
         // No await since the landing was read: the hold is the caller's now.

@@ -83,9 +83,7 @@ impl Vfs {
         let Some(lengths) = Lengths::of(lease) else { return };
         let next = self.issuer.book().peek_serial();
         for (_, number) in self.readers_of(lease) {
-            if self.doors.lengths(number) != lengths {
-                self.doors.learn(number, Some(lengths), next);
-            }
+            self.doors.learn(number, Some(lengths), next);
         }
     }
 

@@ -261,7 +261,7 @@ impl World {
             Op::Crash { flight } => {
                 if let Some(n) = nth(&self.flights, flight) {
                     let (scope, _) = self.flights.remove(n);
-                    self.book.crash(&scope, Error::WouldBlock, now);
+                    self.book.crash(&scope, Error::Internal, now);
                 }
             }
             Op::End { lease } => drop(self.lease(lease).and_then(|serial| self.book.end(serial, Ended::Revoked))),
