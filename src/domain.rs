@@ -19,6 +19,8 @@ pub mod name;
 pub mod owner;
 pub mod parallel;
 pub mod ports;
+pub mod printable;
 pub mod role;
 pub mod timeline;
 pub mod token;
+pub mod unit;

@@ -17,6 +17,7 @@ mod mount {
     mod settings_file;
     mod start_stop;
     mod storage;
+    mod units;
     mod versions;
     mod writers;
 }

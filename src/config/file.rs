@@ -1,6 +1,7 @@
 //! From the text of the settings file to [`Settings`].
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,7 +10,9 @@ use super::{ProxySetting, Settings, SettingsError};
 use crate::adapters::accounts::SystemAccounts;
 use crate::domain::anchor::{Access, Address, DEFAULT_ADDRESS, DEFAULT_BASE_PATH};
 use crate::domain::document::table::{Table, Value};
-use crate::domain::document::{Accounts, DocumentError, Fields, RoleSpec, parse_mode, read_toml};
+use crate::domain::document::{
+    Accounts, DocumentError, Fields, LARGEST_SETTINGS, RoleSpec, parse_mode, read_toml, shown_key,
+};
 use crate::domain::name::NameError;
 
 const KEYS: &[&str] = &[
@@ -48,10 +51,16 @@ type Result<T> = std::result::Result<T, DocumentError>;
 
 pub(super) fn load(path: &Path) -> std::result::Result<Settings, SettingsError> {
     let fail = |message: String| SettingsError { path: path.to_owned(), message };
-    let bytes =
-        fs::read(path).map_err(|error| fail(format!("cannot be read: {error}; correct the path or its mode")))?;
+    let bytes = read(path).map_err(|error| fail(format!("cannot be read: {error}; correct the path or its mode")))?;
     let base = path.parent().unwrap_or(Path::new("/"));
     parse(&bytes, base).map_err(|error| fail(error.message))
+}
+
+/// No more than what shows that it is too large, of `/dev/zero` as well.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST_SETTINGS as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn parse(bytes: &[u8], base: &Path) -> Result<Settings> {
@@ -117,7 +126,7 @@ where
     N: std::str::FromStr<Err = NameError>,
 {
     let one = |(text, line, table): (String, usize, Table)| {
-        let place = format!("[{section}.{text}]");
+        let place = format!("[{section}.{}]", shown_key(&text));
         let name = text.parse().map_err(|error| DocumentError::certain(format!("line {line}: {place}: {error}")))?;
         let value = read(table, &place).map_err(|error| match error.message.contains(&place) {
             true => error,

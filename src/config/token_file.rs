@@ -1,23 +1,32 @@
 //! Files that hold a token: readable by their owner alone.
 
 use std::env;
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use crate::domain::printable::printable;
 use crate::domain::token::{MAX_TOKEN, Token};
 
 /// Room for a token and blanks around it. A buffer that never grows leaves no copies behind.
 const LARGEST: usize = MAX_TOKEN + 1024;
 
+/// As much of a path as a message shows, in characters.
+const LONGEST_PATH: usize = 300;
+
 /// Reads a token. The message continues a sentence that begins with `token_file`, and never repeats the content.
 pub(super) fn read(path: &Path) -> Result<Token, String> {
-    let shown = path.display();
+    // A token in place of the name of its file is a slip that no message may repeat.
+    if path.to_string_lossy().contains(".atlasv1.") {
+        return Err("looks like a token: put it into a file of its own, mode 0600, and name that here".into());
+    }
+    let shown = printable(&path.to_string_lossy(), LONGEST_PATH);
     let unreadable = |error| format!("{shown} cannot be read: {error}; correct the path or its mode");
-    let file = File::open(path).map_err(unreadable)?;
+    // Without waiting: a pipe that nobody writes would hold a start for ever.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(format!("{shown} is not a file; name a file that holds the token, mode 0600"));

@@ -12,6 +12,7 @@ use url::{Host, Url};
 
 use super::name::AnchorName;
 use super::owner::Owner;
+use super::printable::guarded;
 use super::token::Token;
 
 /// Address of HCP Terraform.
@@ -20,6 +21,9 @@ pub const DEFAULT_ADDRESS: &str = "https://app.terraform.io";
 /// Where the token API lives below the address.
 pub const DEFAULT_BASE_PATH: &str = "/api/v2/";
 
+/// The longest host that a sentence repeats, in characters.
+const LONGEST_HOST: usize = 80;
+
 /// Why an address is refused; the message says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
@@ -27,10 +31,13 @@ pub enum AddressError {
     #[error("address is not a URL ({0}); write it as https://app.terraform.io")]
     NotAUrl(String),
     /// Some other scheme than http or https.
-    #[error("address begins with \"{0}:\"; only https:// (or http:// to this machine) is possible")]
+    #[error("address begins with \"{}:\"; only https:// (or http:// to this machine) is possible", guarded(.0, 20))]
     Scheme(String),
     /// `http://` to another machine would send the anchor token in clear text.
-    #[error("http:// would send the token to {0} in clear text; use https://, or insecure = true if you accept that")]
+    #[error(
+        "http:// would send the token to {} in clear text; use https://, or insecure = true if you accept that",
+        guarded(.0, LONGEST_HOST)
+    )]
     ClearText(String),
     /// User name, password, query, fragment or path in it.
     #[error("address has a {0}; write scheme, host and port only")]

@@ -28,7 +28,7 @@ use lease_table::LeaseTable;
 
 pub use due::Due;
 pub use flights::Published;
-pub use leases::{Claim, Counts, Ending};
+pub use leases::{Claim, Counts, Ending, Hold};
 pub use roles::{Grave, Write};
 
 /// Where a role or anchor comes from.

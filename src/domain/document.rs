@@ -57,7 +57,7 @@ mod toml_text;
 
 pub use config::{AnchorSpec, ConfigSpec, check_config_prefix};
 pub use fields::Fields;
-pub use reader::{LARGEST, read as read_document, read_toml, too_large};
+pub use reader::{LARGEST, LARGEST_SETTINGS, read as read_document, read_toml, too_large};
 pub use render::{render_config, render_role};
 pub use role::{Accounts, RoleSpec, TeamLookup, check_role_prefix, parse_mode};
-pub use suggest::nearest;
+pub use suggest::{nearest, shown_key};

@@ -23,6 +23,11 @@ pub enum Event {
         /// How.
         how: Ended,
     },
+    /// Upstream refuses the token of a live lease: somebody else deleted or replaced it. [`Self::Ended`] follows.
+    Refused {
+        /// The lease.
+        lease: Box<LeaseRecord>,
+    },
     /// Upstream has proven a token gone.
     Gone {
         /// The lease.
@@ -86,6 +91,7 @@ impl Event {
             Self::Issued { .. } => "issued",
             Self::Ended { how: Ended::Expired, .. } => "expired",
             Self::Ended { how: Ended::Revoked, .. } => "revoked",
+            Self::Refused { .. } => "refused",
             Self::Gone { .. } => "gone",
             Self::Forgotten { .. } => "forgotten",
             Self::RevocationDelayed { .. } => "revocation_delayed",
@@ -104,6 +110,7 @@ impl Event {
         match self {
             Self::Issued { lease, .. }
             | Self::Ended { lease, .. }
+            | Self::Refused { lease }
             | Self::Gone { lease }
             | Self::Forgotten { lease, .. }
             | Self::RevocationDelayed { lease, .. } => Some(lease),

@@ -1,13 +1,15 @@
 //! From an opener to a token: claim what is there, or make it through the ports and publish it.
 //!
 //! The one order of DESIGN 8, in [`Issuer::make`]: intent durable, call, answer durable, published, waiters answered.
-//! `issuer/revoke.rs` is the way back, `issuer/settle.rs` finds out about lost regenerate calls, `issuer/rotate.rs` and `issuer/admin.rs` the operator's side, `issuer/config.rs` and
+//! `issuer/revoke.rs` is the way back, `issuer/settle.rs` finds out about lost regenerate calls, `issuer/check.rs` about tokens
+//! that somebody else deleted; `issuer/rotate.rs` and `issuer/admin.rs` are the operator's side, `issuer/config.rs` and
 //! `issuer/anchor.rs` that of anchors.
 
 mod admin;
 mod anchor;
 mod anchor_schedule;
 mod anchor_tokens;
+mod check;
 mod config;
 mod forget;
 mod listing;
@@ -34,10 +36,10 @@ use rustc_hash::FxHashSet;
 use tokio::sync::{Notify, watch};
 
 use super::anchor::Anchor;
-use super::book::{Book, Claim, Landing, Published};
+use super::book::{Book, Claim, Hold, Landing, Published};
 use super::error::{Ended, Error};
 use super::event::{Event, Observer};
-use super::lease::{AfterClose, Lease, LeaseRecord, Opener, Scope, Serial, later};
+use super::lease::{AfterClose, LeaseRecord, Opener, Scope, Serial, later};
 use super::ledger::{Entry, Ledger};
 use super::name::RoleName;
 use super::owner::{CredentialType, Owner};
@@ -195,33 +197,34 @@ impl Issuer {
         Some(serial)
     }
 
-    /// The hold of [`Book::claim`] may be the first one: its end moves, and a successor may have to be made in time.
-    fn claimed(&self, book: MutexGuard<'_, Book>, serial: Serial, now: Timestamp) {
-        let (first, renew_at) =
-            book.lease(serial).map_or((false, None), |lease| (lease.handles == 1, lease.renew_at()));
+    fn claimed(self: &Arc<Self>, mut book: MutexGuard<'_, Book>, serial: Serial, now: Timestamp) {
+        let hold = book.held(serial, now);
         drop(book);
-        if first {
-            self.held_again(serial, renew_at, now);
+        if let Some(hold) = hold {
+            self.held(serial, hold, now);
         }
     }
 
     /// The fastest way: see [`Book::reopen`].
-    pub fn reopen(&self, serial: Serial, role: u32) -> bool {
+    pub fn reopen(self: &Arc<Self>, serial: Serial, role: u32) -> bool {
         let now = self.now();
-        let mut book = self.book.lock();
-        let Some(first) = book.reopen(serial, role, now) else { return false };
-        if first {
-            let renew_at = book.lease(serial).and_then(Lease::renew_at);
-            drop(book);
-            self.held_again(serial, renew_at, now);
+        let hold = self.book.lock().reopen(serial, role, now);
+        if let Some(hold) = hold {
+            self.held(serial, hold, now);
         }
-        true
+        hold.is_some()
     }
 
-    fn held_again(&self, serial: Serial, renew_at: Option<Timestamp>, now: Timestamp) {
-        self.note_linger(serial, now);
-        if let Some(at) = renew_at {
-            self.arm(at);
+    /// A first hold moves the end, and a successor may have to be made in time; now and then the token is checked.
+    fn held(self: &Arc<Self>, serial: Serial, hold: Hold, now: Timestamp) {
+        if hold.first {
+            self.note_linger(serial, now);
+            if let Some(at) = hold.renew_at {
+                self.arm(at);
+            }
+        }
+        if hold.check {
+            self.check_soon(serial);
         }
     }
 
@@ -398,7 +401,7 @@ impl Issuer {
                 }
             }
         }
-        Err(last.unwrap_or(Error::WouldBlock))
+        Err(last.unwrap_or(Error::Internal))
     }
 
     /// The answer is here: check its end, make it durable, publish it.
@@ -612,7 +615,7 @@ impl Waiter<'_> {
     async fn land(&mut self) -> Result<Serial, Error> {
         let landing = self.landing.wait_for(Option::is_some).await;
         let result = match landing {
-            Ok(landing) => landing.clone().unwrap_or(Err(Error::WouldBlock)),
+            Ok(landing) => landing.clone().unwrap_or(Err(Error::Internal)),
             Err(_) => Err(stopping()),
         };
         // No await since the landing was read: the hold is the caller's now.

@@ -201,9 +201,15 @@ pub struct Lease {
     pub ended: Option<Ended>,
     /// How it will have ended when `expires_at` comes.
     pub ends_as: Ended,
+    /// When its token was last known to work upstream.
+    pub checked_at: Timestamp,
     /// The state of the book, and the role number, for which it was found to be what an opener gets.
     pub(super) confirmed: Option<(u64, u32)>,
 }
+
+/// A token in use is checked upstream this often: somebody else may have deleted it, and a hit asks nobody. One call in
+/// that time, with the token's own right, and none while nobody opens it.
+pub const CHECK_EVERY: Duration = Duration::from_secs(300);
 
 /// Whether a token has enough life for an opener (DESIGN 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -242,6 +248,7 @@ impl Lease {
             superseded_at: None,
             ended: None,
             ends_as: Ended::Expired,
+            checked_at: now,
             confirmed: None,
         };
         lease.expires_at = lease.lingering_end(now);
@@ -261,6 +268,7 @@ impl Lease {
         self.expires_at = earlier(self.expires_at, back);
         self.ends_at = earlier(self.ends_at, back);
         self.record.ends_at = earlier(self.record.ends_at, back);
+        self.checked_at = earlier(self.checked_at, back);
         self.record.issued_at = earlier(self.record.issued_at, back);
     }
 
@@ -293,6 +301,15 @@ impl Lease {
         } else {
             Adequacy::Wait
         }
+    }
+
+    /// Whether an opener is the first one for [`CHECK_EVERY`]: true once, and its token should be checked upstream.
+    pub fn wants_check(&mut self, now: Timestamp) -> bool {
+        let wants = now >= later(self.checked_at, CHECK_EVERY);
+        if wants {
+            self.checked_at = now;
+        }
+        wants
     }
 
     /// One handle more.

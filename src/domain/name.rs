@@ -15,7 +15,7 @@ pub enum NameError {
     #[error("a name has at most {MAX_NAME} characters; this one has {0}")]
     TooLong(usize),
     /// A capital letter; refused rather than folded, so that two spellings never mean one role.
-    #[error("names are lower case: try \"{0}\"")]
+    #[error("names are lower case{}", suggestion(.0))]
     Capital(String),
     /// A character outside `[a-z0-9_.-]`, or a first character outside `[a-z0-9]`.
     #[error("{0} cannot stand in a name: use a-z, 0-9, '_', '.' and '-', and begin with a letter or digit")]
@@ -23,6 +23,12 @@ pub enum NameError {
     /// `config` names a file of its own in `rotate/`.
     #[error("\"config\" is reserved for the anchor itself; choose another name")]
     Reserved,
+}
+
+/// The name to try, unless it is so long that a slip of the clipboard may have put a secret there.
+fn suggestion(lowered: &str) -> String {
+    const LONGEST: usize = 40;
+    if lowered.len() > LONGEST { String::new() } else { format!(": try \"{lowered}\"") }
 }
 
 fn check(text: &str) -> Result<(), NameError> {
@@ -129,6 +135,8 @@ mod tests {
         assert_eq!(error(""), NameError::Empty);
         assert_eq!(error(&"a".repeat(200)), NameError::TooLong(200));
         assert_eq!(error("Deploy"), NameError::Capital("deploy".into()));
+        assert!(error("Deploy").to_string().contains("\"deploy\""));
+        assert_eq!(error(&"Secret".repeat(7)).to_string(), "names are lower case");
         assert!(error("a/b").to_string().contains("'/'"));
         assert!(error("a b").to_string().contains("' '"));
         assert!(error(".hidden").to_string().contains("leading '.'"));

@@ -4,6 +4,16 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// Longest id or name of upstream, in bytes.
+pub const LONGEST_ID: usize = 255;
+
+/// Whether a text can be an id or a name of upstream: it may be put into a path, a document or a message then.
+pub fn is_id(text: &str) -> bool {
+    // `?`, `#` and `%` mean something in the paths of the API.
+    let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '?' | '#' | '%');
+    !text.is_empty() && text.len() <= LONGEST_ID && !text.contains(bad) && !matches!(text, "." | "..")
+}
+
 /// The four kinds of token, named as in Vault's engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -16,7 +16,6 @@ use super::doors::{self, Lengths, Secret};
 use super::ino::{Door, Ino, Node};
 use super::opens::{Open, Seat};
 use super::{Caller, Errno, Opened, Reply, Result, Vfs};
-use crate::domain::error::Error;
 use crate::domain::lease::{Scope, Serial, later};
 use crate::domain::name::RoleName;
 use crate::domain::role::Share;
@@ -33,8 +32,8 @@ pub(super) struct DoorTable(Mutex<Doors>, Mutex<FxHashMap<Ino, Arc<Secret>>>);
 
 #[derive(Default)]
 struct Doors {
-    /// Lookups the kernel holds of shared nodes: those it must be told about.
-    known: HashMap<Ino, u64>,
+    /// Shared nodes that the kernel holds: those it must be told about.
+    known: HashMap<Ino, Known>,
     /// Superseded nodes that pinned dentries reach, and unshared nodes that were opened: which lease their pages
     /// show, and for whom.
     pages: HashMap<Ino, Arc<Pages>>,
@@ -42,6 +41,21 @@ struct Doors {
     stale: HashMap<(u32, Door, u32), (Timestamp, Ino)>,
     /// Sizes by role number.
     sizes: HashMap<u32, Sizes>,
+    /// Of a role that nobody has seen a token of: what the last token of any role had.
+    usual: Sizes,
+}
+
+impl Doors {
+    fn sizes(&self, role: u32) -> Sizes {
+        self.sizes.get(&role).copied().unwrap_or(self.usual)
+    }
+}
+
+/// A shared node that the kernel holds.
+struct Known {
+    lookups: u64,
+    /// What it was announced with, maybe before its token was made.
+    mtime: Timestamp,
 }
 
 /// What an OPEN of a superseded node is.
@@ -71,8 +85,18 @@ struct Sizes {
 }
 
 impl DoorTable {
-    pub(super) fn looked_up(&self, node: Ino) {
-        *self.0.lock().known.entry(node).or_default() += 1;
+    /// LOOKUP. Returns the mtime that the node was first announced with: one that moved when its token was made would
+    /// look to `tar` like a change under its hands.
+    pub(super) fn looked_up(&self, node: Ino, mtime: Timestamp) -> Timestamp {
+        let mut doors = self.0.lock();
+        let known = doors.known.entry(node).or_insert(Known { lookups: 0, mtime });
+        known.lookups += 1;
+        known.mtime
+    }
+
+    /// The mtime that a shared node was announced with.
+    pub(super) fn announced_mtime(&self, node: Ino) -> Option<Timestamp> {
+        self.0.lock().known.get(&node).map(|known| known.mtime)
     }
 
     /// FORGET. True when the kernel knows the node no more.
@@ -80,8 +104,8 @@ impl DoorTable {
         let mut doors = self.0.lock();
         // Unshared nodes are not counted: each has one lookup, and a lookup that lost a race is forgotten unopened.
         if let Some(known) = doors.known.get_mut(&node) {
-            *known = known.saturating_sub(count);
-            if *known > 0 {
+            known.lookups = known.lookups.saturating_sub(count);
+            if known.lookups > 0 {
                 return false;
             }
             doors.known.remove(&node);
@@ -158,23 +182,27 @@ impl DoorTable {
     }
 
     pub(super) fn lengths(&self, role: u32) -> Lengths {
-        self.0.lock().sizes.get(&role).copied().unwrap_or_default().lengths
+        self.0.lock().sizes(role).lengths
     }
 
     /// Whether a node was announced with the lengths that hold now.
     fn announced_well(&self, role: u32, serial: Serial) -> bool {
-        self.0.lock().sizes.get(&role).is_none_or(|sizes| serial.0 >= sizes.since)
+        serial.0 >= self.0.lock().sizes(role).since
     }
 
     /// Notes the lengths of a new token, or with `None` that sizes of a role changed for another reason. Nodes below
     /// `next` may have been announced otherwise.
     pub(super) fn learn(&self, role: u32, lengths: Option<Lengths>, next: Serial) {
         let mut doors = self.0.lock();
-        let sizes = doors.sizes.entry(role).or_default();
+        let mut sizes = doors.sizes(role);
         match lengths {
             Some(lengths) if lengths == sizes.lengths => {}
-            Some(lengths) => *sizes = Sizes { lengths, since: next.0 },
+            Some(lengths) => sizes = Sizes { lengths, since: next.0 },
             None => sizes.since = next.0,
+        }
+        doors.sizes.insert(role, sizes);
+        if sizes.lengths != doors.usual.lengths {
+            doors.usual = Sizes { lengths: sizes.lengths, since: next.0 };
         }
     }
 }
@@ -216,16 +244,28 @@ impl Vfs {
             let sentence = "credential files are read-only: tokens are issued, never written";
             return Reply::Now(Err(self.refuse(caller, &path, libc::EACCES, sentence)));
         }
-        let share = self.issuer.book().role(&name).map(|entry| entry.role.share);
-        let unit = (share == Some(Share::Unit)).then(|| self.callers.unit(caller.tid)).flatten();
+        let by_unit = self
+            .issuer
+            .book()
+            .role(&name)
+            .is_some_and(|entry| entry.role.share == Share::Unit || !entry.role.allow_units.is_empty());
+        let unit = by_unit.then(|| self.callers.unit(caller.tid)).flatten();
+        // Every way in leads here: a path, a bind mount, a directory held open, /proc/PID/fd.
+        let allowed = self.issuer.book().role(&name).is_none_or(|entry| entry.role.allows(unit.as_deref()));
+        if !allowed {
+            let whence = unit.as_deref().map_or_else(|| "an unknown unit".into(), |unit| format!("unit {unit:?}"));
+            let sentence = format!("{whence} is not among allow_units of role \"{name}\"");
+            return Reply::Now(Err(self.refuse(caller, &path, libc::EACCES, &sentence)));
+        }
         let scope = self.issuer.book().scope(&name, caller.uid, unit.as_deref(), serial);
         let scope = match scope {
             Ok(scope) => scope,
             Err(error) => return Reply::Now(Err(self.fail(caller, &path, &error))),
         };
         let knock = Knock { caller, node: node.ino(), number, name, door, serial, scope, path };
-        let nonblock = flags & libc::O_NONBLOCK != 0;
-        if fresh_per_lookup { self.open_changing(knock, nonblock, false) } else { self.open_shared(knock, nonblock) }
+        // O_NONBLOCK waits like any other open, as on every regular file: gzip, xz, tar and file set it against FIFOs, and
+        // know no EAGAIN.
+        if fresh_per_lookup { self.open_changing(knock, false) } else { self.open_shared(knock) }
     }
 
     /// The hit: this node was found to be current before, and nothing has changed since.
@@ -241,9 +281,9 @@ impl Vfs {
         Some(Opened { handle, direct: false, keep_cache: true, no_flush: true })
     }
 
-    fn open_shared(&self, knock: Knock, nonblock: bool) -> Reply<Opened> {
+    fn open_shared(&self, knock: Knock) -> Reply<Opened> {
         if self.doors.is_portal(knock.node) {
-            return self.open_portal(knock, nonblock);
+            return self.open_portal(knock);
         }
         let is_current = {
             let now = self.issuer.now();
@@ -254,7 +294,7 @@ impl Vfs {
             }
         };
         if !is_current {
-            return self.open_superseded(knock, nonblock);
+            return self.open_superseded(knock);
         }
         let seat = self.opens.seat(knock.node);
         match self.issuer.open_now(&knock.scope, &knock.name, knock.caller.opener()) {
@@ -262,9 +302,8 @@ impl Vfs {
             Some(lease) => {
                 drop(seat);
                 self.issuer.give_back(lease);
-                self.open_superseded(knock, nonblock)
+                self.open_superseded(knock)
             }
-            None if nonblock => Reply::Now(Err(self.fail(knock.caller, &knock.path, &Error::WouldBlock))),
             None => {
                 let me = self.me();
                 Reply::later(async move { me.mint_for(knock, seat).await })
@@ -279,7 +318,7 @@ impl Vfs {
             // The token came as the successor of a lease with too little life: that has a node of its own.
             drop(seat);
             self.issuer.give_back(lease);
-            return self.open_superseded(knock, false).wait().await;
+            return self.open_superseded(knock).wait().await;
         }
         self.hand_out_true(knock, seat).wait().await
     }
@@ -303,7 +342,7 @@ impl Vfs {
     }
 
     /// A shared node that the path does not mean any more: a successor is current, or the role is unshared since.
-    fn open_superseded(&self, knock: Knock, nonblock: bool) -> Reply<Opened> {
+    fn open_superseded(&self, knock: Knock) -> Reply<Opened> {
         let now = self.issuer.now();
         let pinned = match self.doors.knocking((knock.number, knock.door, knock.caller.tid), knock.node, now) {
             Knocking::First => return Reply::Now(Err(Errno(libc::ESTALE))),
@@ -328,11 +367,11 @@ impl Vfs {
             // made to show another lease already.
             return Reply::Now(self.hand_out(&knock, knock.serial, true));
         }
-        self.open_portal(knock, nonblock)
+        self.open_portal(knock)
     }
 
     /// A pinned dentry: its node shows whatever is current. `read` follows the handle, `mmap` the newest content.
-    fn open_portal(&self, knock: Knock, nonblock: bool) -> Reply<Opened> {
+    fn open_portal(&self, knock: Knock) -> Reply<Opened> {
         let foreign = {
             let book = self.issuer.book();
             let by_unit = |scope: &Scope| matches!(scope, Scope::Unit { .. });
@@ -345,11 +384,11 @@ impl Vfs {
             // One inode has one page cache: serving two units would show one's token to the other.
             return Reply::Now(Err(Errno(libc::ESTALE)));
         }
-        self.open_changing(knock, nonblock, true)
+        self.open_changing(knock, true)
     }
 
     /// A node whose content changes: a portal, or an unshared node. Its pages are made true before the answer.
-    fn open_changing(&self, knock: Knock, nonblock: bool, portal: bool) -> Reply<Opened> {
+    fn open_changing(&self, knock: Knock, portal: bool) -> Reply<Opened> {
         let opened_before = self.doors.is_portal(knock.node) || knock.serial < self.first_serial;
         let pages = self.doors.pages(knock.node, &knock.scope);
         if pages.scope != knock.scope {
@@ -363,12 +402,6 @@ impl Vfs {
         {
             *shows = (*shows).max(held);
             return Reply::Now(self.hand_out(&knock, lease, portal));
-        }
-        if nonblock {
-            if let Some(lease) = held {
-                self.issuer.give_back(lease);
-            }
-            return Reply::Now(Err(self.fail(knock.caller, &knock.path, &Error::WouldBlock)));
         }
         let me = self.me();
         Reply::later(async move {

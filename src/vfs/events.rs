@@ -33,6 +33,13 @@ impl Vfs {
                     self.unsettle(Node::Rotate(number));
                 }
             }
+            Event::Refused { lease } => {
+                let sentence = format!(
+                    "upstream refuses the token of lease {}: somebody deleted or replaced it, or a policy forbids it; the next open makes a new one",
+                    lease.id
+                );
+                self.note_error(&format!("creds/{}/token", lease.role), &Error::NotSupported(sentence));
+            }
             Event::RotationFailed { role, reason } => {
                 if let Some(number) = self.number_of(role) {
                     self.unsettle(Node::Rotate(number));
@@ -76,9 +83,7 @@ impl Vfs {
         let Some(lengths) = Lengths::of(lease) else { return };
         let next = self.issuer.book().peek_serial();
         for (_, number) in self.readers_of(lease) {
-            if self.doors.lengths(number) != lengths {
-                self.doors.learn(number, Some(lengths), next);
-            }
+            self.doors.learn(number, Some(lengths), next);
         }
     }
 

@@ -83,10 +83,9 @@ const LATE: Option<(i32, &str)> = Some((libc::ETIMEDOUT, "ETIMEDOUT"));
 const HIDDEN: Option<(i32, &str)> = Some((libc::EACCES, "EACCES"));
 const REJECTED: Option<(i32, &str)> = Some((libc::EKEYREJECTED, "EKEYREJECTED"));
 
-/// A read costs no call when there is a token to give, so nobody notices.
-const UNNOTICED: &str = "not noticed: readers get the dead token until it is rotated (write to `rotate/ROLE`)";
-const UNNOTICED_MAXIMUM: &str =
-    "not noticed: readers get the dead token until the role has a lower max_ttl and is rotated";
+/// A read costs no call when there is a token to give; tests/token_checks.rs has what follows five minutes later.
+const UNNOTICED: &str = "readers get the dead token until it is checked (with the first open after 5 minutes) or rotated (write to `rotate/ROLE`)";
+const UNNOTICED_MAXIMUM: &str = "readers get the dead token until it is checked (with the first open after 5 minutes); then the role needs a lower max_ttl";
 
 /// Every row, in the order of the page.
 pub fn all() -> Vec<Fault> {
@@ -202,14 +201,35 @@ fn network() -> Vec<Fault> {
         .into();
     let refused = Some((libc::ECONNREFUSED, "ECONNREFUSED"));
     all.push(
-        Fault::new("connection refused", refused, |cell| cell.daemon.fake.go_offline())
-            .then(After::Operator("the next read works", |cell| cell.daemon.fake.go_online())),
+        Fault::new("connection refused", refused, |cell| {
+            cell.daemon.fake.go_offline();
+            until_connections_are_gone(cell);
+        })
+        .then(After::Operator("the next read works", |cell| cell.daemon.fake.go_online())),
     );
     let mut unknown = Fault::new("certificate of an unknown CA", UNREACHABLE, |_| {})
         .then(After::Restart("works after ca_file and a restart"));
     unknown.tls = true;
     all.push(unknown);
     all
+}
+
+/// A request on a connection that was closed a moment ago is reset, not refused.
+fn until_connections_are_gone(cell: &Cell) {
+    let remote = format!(":{:04X} ", cell.daemon.fake.address().port());
+    for _ in 0..500 {
+        let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux has it");
+        // Local and remote address, then the state: established, or closed by the other side and not yet by us.
+        let open = |line: &str| {
+            let at = line.find(&remote).filter(|at| *at > 20);
+            at.is_some_and(|at| matches!(line.get(at + 6..at + 8), Some("01" | "08")))
+        };
+        if !table.lines().any(open) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("the daemon keeps a connection that the server has closed");
 }
 
 fn behind_our_back() -> Vec<Fault> {

@@ -62,6 +62,42 @@ fn newer() {
     refused(&state, &["written by a newer tfcfs", "ledger format 99", "run that version"]);
 }
 
+/// Sealed is what records say, not how often the ledger was written: a commit would count on.
+#[test]
+fn an_impossible_version() {
+    let state = State::filled();
+    const META: redb::TableDefinition<'static, &str, u64> = redb::TableDefinition::new("meta");
+    let database = redb::Database::open(state.ledger()).unwrap();
+    let write = database.begin_write().unwrap();
+    write.open_table(META).unwrap().insert("version", u64::MAX).unwrap();
+    write.commit().unwrap();
+    drop(database);
+    refused(&state, &["is damaged (its version is impossible)", "move it away"]);
+}
+
+/// Whole by its checksums, with tables that only have our names.
+#[test]
+fn tables_of_other_types() {
+    use redb::{MultimapTableDefinition, TableDefinition, WriteTransaction};
+    type Make = fn(&WriteTransaction);
+    let numbers: Make = |write| drop(write.open_table(TableDefinition::<u64, &str>::new("records")).unwrap());
+    let bytes: Make = |write| {
+        let mut table = write.open_table(TableDefinition::<&[u8], (u64, &[u8])>::new("records")).unwrap();
+        table.insert(&b"\xff"[..], (1, &b"x"[..])).unwrap();
+    };
+    let many: Make =
+        |write| drop(write.open_multimap_table(MultimapTableDefinition::<&str, u64>::new("meta")).unwrap());
+    for make in [numbers, bytes, many] {
+        let state = State::empty();
+        let database = redb::Database::create(state.ledger()).unwrap();
+        let write = database.begin_write().unwrap();
+        make(&write);
+        write.commit().unwrap();
+        drop(database);
+        refused(&state, &["is not a ledger of tfcfs", "move it away"]);
+    }
+}
+
 /// Every kind of flip is refused or without effect, and never changes the file.
 #[test]
 fn flipped_bits() {

@@ -17,6 +17,8 @@ pub(super) const META: TableDefinition<'static, &str, u64> = TableDefinition::ne
 pub(super) const VERSION_KEY: &str = "version";
 /// Number of the format.
 pub(super) const FORMAT_KEY: &str = "format";
+/// No ledger gets so far; from there on a sum would overflow one day.
+const LARGEST_VERSION: u64 = u64::MAX / 2;
 /// The first format there ever was.
 const FIRST_FORMAT: u64 = 1;
 /// The format written here. To raise it, because an older tfcfs would misread what a newer one writes, add the step that
@@ -67,7 +69,11 @@ pub(super) fn opened(
         .create_with_backend(medium)
         .map_err(|e| explain(path, e))?;
     let known = first + migrations.len() as u64;
-    let found = match format(&database).map_err(|e| explain(path, e))? {
+    let found = match meta(&database).map_err(|e| explain(path, e))? {
+        Some((_, version)) if version > LARGEST_VERSION => return Err(corrupt(path, "its version is impossible")),
+        meta => meta.map(|(format, _)| format),
+    };
+    let found = match found {
         Some(found) if found > known => return Err(newer(path, found, known)),
         Some(found) if found >= first => found,
         _ => return Err(corrupt(path, "it has no format number")),
@@ -90,14 +96,13 @@ fn migrate(database: &Database, steps: &[Migration], to: u64) -> Result<(), redb
     Ok(())
 }
 
-fn format(database: &Database) -> Result<Option<u64>, redb::Error> {
+/// Format and version, if both are there.
+fn meta(database: &Database) -> Result<Option<(u64, u64)>, redb::Error> {
     let read = database.begin_read()?;
     read.open_table(RECORDS)?;
     let meta = read.open_table(META)?;
-    if meta.get(VERSION_KEY)?.is_none() {
-        return Ok(None);
-    }
-    Ok(meta.get(FORMAT_KEY)?.map(|format| format.value()))
+    let (format, version) = (meta.get(FORMAT_KEY)?, meta.get(VERSION_KEY)?);
+    Ok(format.zip(version).map(|(format, version)| (format.value(), version.value())))
 }
 
 /// The bytes of a ledger with these records and no others, not even in free pages.

@@ -15,7 +15,8 @@ const REMOVED: &str = "(removed)";
 /// Cleans upstream's words: `secrets` are removed wherever they stand, then everything that has the shape of a token,
 /// then markup, line breaks and control characters; the rest is cut.
 pub(super) fn clean(text: &str, secrets: &[&str]) -> String {
-    let mut text = text.to_owned();
+    // First: what stands between the parts of a secret must not be dropped after it was looked for.
+    let mut text: String = text.chars().filter(|c| !is_invisible(*c)).collect();
     for secret in secrets.iter().filter(|s| !s.is_empty()) {
         text = text.replace(secret, REMOVED);
     }
@@ -42,8 +43,11 @@ pub(super) fn clean(text: &str, secrets: &[&str]) -> String {
 /// A short header value (a request id, a version) as we repeat it: visible ASCII, cut; `None` when nothing is left or the
 /// token stands in it.
 pub(super) fn header(text: &str, secret: &str) -> Option<String> {
-    let value: String = text.chars().filter(char::is_ascii_graphic).take(MAX_HEADER).collect();
-    (!value.is_empty() && !value.contains(secret) && !value.contains(".atlasv1.")).then_some(value)
+    let mut value: String = text.chars().filter(char::is_ascii_graphic).collect();
+    // Before the cut, which could leave the better part of it.
+    let clean = !value.is_empty() && !value.contains(secret) && !value.contains(".atlasv1.");
+    value.truncate(MAX_HEADER);
+    clean.then_some(value)
 }
 
 fn cut(text: &str, limit: usize) -> String {
@@ -57,7 +61,7 @@ fn in_token(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '=' | '+' | '~')
 }
 
-/// Copies a word, with its token-shaped stretches replaced. Invisible direction marks and the like are dropped.
+/// Copies a word, with its token-shaped stretches replaced.
 fn push_without_tokens(out: &mut String, word: &str) {
     let mut rest = word;
     while !rest.is_empty() {
@@ -66,11 +70,12 @@ fn push_without_tokens(out: &mut String, word: &str) {
         out.push_str(if is_token_shaped(stretch) { REMOVED } else { stretch });
         let end = after.find(in_token).unwrap_or(after.len());
         let (between, after) = after.split_at(end);
-        out.extend(between.chars().filter(|c| !is_invisible(*c)));
+        out.push_str(between);
         rest = after;
     }
 }
 
+/// Direction marks and the like.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
@@ -145,6 +150,16 @@ mod tests {
     }
 
     #[test]
+    fn invisible_marks_hide_no_token() {
+        let mut hidden = String::new();
+        for (n, c) in TOKEN.chars().enumerate() {
+            hidden.extend((n % 9 == 8).then_some('\u{200b}').into_iter().chain([c]));
+        }
+        assert_eq!(clean(&hidden, &[]), REMOVED);
+        assert_eq!(clean(&hidden, &[TOKEN]), REMOVED);
+    }
+
+    #[test]
     fn plain_words_stay() {
         let text = "Validation failed: Description has already been taken (team-Ex4mp1eTeamAbCdE)";
         assert_eq!(clean(text, &[]), text);
@@ -170,5 +185,7 @@ mod tests {
         assert_eq!(header("3f2b-…-9\n", "secret").as_deref(), Some("3f2b--9"));
         assert_eq!(header("x-secret", "secret"), None);
         assert_eq!(header("\u{1}", "secret"), None);
+        assert_eq!(header(&format!("{}secret", "x".repeat(MAX_HEADER - 3)), "secret"), None);
+        assert_eq!(header(&"x".repeat(500), "secret").map(|value| value.len()), Some(MAX_HEADER));
     }
 }

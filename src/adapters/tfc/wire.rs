@@ -7,7 +7,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::json;
 use crate::domain::anchor::Identity;
-use crate::domain::owner::{CredentialType, Owner};
+use crate::domain::owner::{CredentialType, Owner, is_id};
 use crate::domain::ports::CreateToken;
 use crate::domain::token::{Issued, Listed, SlotToken, Token, TokenId};
 
@@ -41,7 +41,7 @@ pub(super) fn issued(body: &[u8], answered_at: Option<Timestamp>) -> Result<Issu
         _ => return Err("the answer holds no token".into()),
     };
     let token = Token::parse(&secret).map_err(|e| e.to_string())?;
-    let id = text_at(&document, "/data/id").ok_or("the answer holds a token without an id")?;
+    let id = id_at(&document, "/data/id").ok_or("the answer holds a token without a usable id")?;
     // An end that cannot be read counts as none: the caller then sees that it is not what it asked for.
     let expires_at = text_at(&document, "/data/attributes/expired-at").and_then(|t| t.parse().ok());
     let is_ttl_rejected = document.pointer("/data/attributes/is-ttl-rejected") == Some(&Value::Bool(true));
@@ -58,7 +58,7 @@ pub(super) fn shown_token(body: &[u8]) -> Result<Option<SlotToken>, String> {
     if document.get("data") == Some(&Value::Null) {
         return Ok(None);
     }
-    let id = TokenId(text_at(&document, "/data/id").ok_or("the answer holds no id")?);
+    let id = TokenId(id_at(&document, "/data/id").ok_or("the answer holds no usable id")?);
     let time = |name: &str| text_at(&document, &format!("/data/attributes/{name}")).and_then(|text| text.parse().ok());
     Ok(Some(SlotToken { id, created_at: time("created-at"), expires_at: time("expired-at") }))
 }
@@ -92,7 +92,7 @@ pub(super) fn page(body: &[u8]) -> Result<Page, String> {
 
 /// A token of a list; `None` for an entry without an id.
 pub(super) fn listed(entry: &Value) -> Option<Listed> {
-    let id = TokenId(text_at(entry, "/id")?);
+    let id = TokenId(id_at(entry, "/id")?);
     let description = entry.pointer("/attributes/description").and_then(Value::as_str).map(str::to_owned);
     Some(Listed { id, description })
 }
@@ -106,7 +106,7 @@ pub(super) fn is_minted_for(entry: &Value, team_id: &str) -> bool {
 
 /// Id of the entry if it is a team of exactly that name.
 pub(super) fn team_named(entry: &Value, name: &str) -> Option<String> {
-    (entry.pointer("/attributes/name").and_then(Value::as_str) == Some(name)).then(|| text_at(entry, "/id")).flatten()
+    (entry.pointer("/attributes/name").and_then(Value::as_str) == Some(name)).then(|| id_at(entry, "/id")).flatten()
 }
 
 /// The organization of a team, from its relationship or that one's link.
@@ -117,7 +117,7 @@ pub(super) fn team_organization(body: &[u8]) -> Result<Option<String>, String> {
     let document = json::parse(body)?;
     let relation = "/data/relationships/organization";
     let related = ["/links/related", "/links/self"].map(|link| format!("{relation}{link}"));
-    Ok(text_at(&document, &format!("{relation}/data/id")).or_else(|| {
+    Ok(id_at(&document, &format!("{relation}/data/id")).or_else(|| {
         let links = related.iter().map(String::as_str).chain(["/data/links/organization", "/data/links/self"]);
         links.filter_map(|pointer| link_at(&document, pointer)).find_map(|link| segment_after(&link, "organizations"))
     }))
@@ -129,9 +129,9 @@ pub(super) fn team_organization(body: &[u8]) -> Result<Option<String>, String> {
 /// Why it cannot be read.
 pub(super) fn identity(body: &[u8]) -> Result<Identity, String> {
     let document = json::parse(body)?;
-    let user_id = text_at(&document, "/data/id").ok_or("the answer names no user")?;
+    let user_id = id_at(&document, "/data/id").ok_or("the answer names no user")?;
     let resource = "/data/relationships/authenticated-resource/data";
-    let owner = match (text_at(&document, &format!("{resource}/type")), text_at(&document, &format!("{resource}/id"))) {
+    let owner = match (text_at(&document, &format!("{resource}/type")), id_at(&document, &format!("{resource}/id"))) {
         (Some(kind), Some(id)) => match kind.as_str() {
             "users" => Some(Owner::User { id }),
             "teams" => Some(Owner::Team { id }),
@@ -149,7 +149,7 @@ pub(super) fn identity(body: &[u8]) -> Result<Identity, String> {
         .filter_map(|pointer| link_at(&document, pointer))
         .find_map(|link| segment_after(&link, "authentication-tokens"))
         .map(TokenId);
-    let username = text_at(&document, "/data/attributes/username").unwrap_or_default();
+    let username = id_at(&document, "/data/attributes/username").unwrap_or_default();
     Ok(Identity { owner, username, token_id })
 }
 
@@ -168,6 +168,11 @@ fn text_at(document: &Value, pointer: &str) -> Option<String> {
     }
 }
 
+/// The same if it can be an id or a name: what we keep, print and put into paths later.
+fn id_at(document: &Value, pointer: &str) -> Option<String> {
+    text_at(document, pointer).filter(|text| is_id(text))
+}
+
 /// A JSON:API link: text, or an object with `href`.
 fn link_at(document: &Value, pointer: &str) -> Option<String> {
     text_at(document, pointer).or_else(|| text_at(document, &format!("{pointer}/href")))
@@ -176,7 +181,7 @@ fn link_at(document: &Value, pointer: &str) -> Option<String> {
 fn segment_after(link: &str, collection: &str) -> Option<String> {
     let path = link.split(['?', '#']).next()?;
     let mut segments = path.split('/').skip_while(|segment| *segment != collection);
-    segments.nth(1).filter(|id| !id.is_empty()).map(str::to_owned)
+    segments.nth(1).filter(|id| is_id(id)).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::adapters::state_directory::{Inspection, StateDirectory};
 use crate::commands::print;
 use crate::domain::lease::{LeaseRecord, Phase};
 use crate::domain::ledger::Stored;
+use crate::domain::printable::printable;
 use crate::exit::{ExitCode, Failure};
 
 pub(super) fn check(places: &SealingKeySettings, as_json: bool) -> Result<(), Failure> {
@@ -120,7 +121,7 @@ impl<'a> Report<'a> {
                 "a rekey was interrupted: the next start, or tfcfs state rekey, finishes or forgets it".to_owned(),
             );
         }
-        lines.extend(self.damaged.iter().map(|(key, error)| format!("BAD {key}: {error}")));
+        lines.extend(self.damaged.iter().map(|(key, error)| format!("BAD {}: {error}", printable(key, 200))));
         lines.join("\n")
     }
 }

@@ -31,6 +31,23 @@ pub enum Claim {
     },
 }
 
+/// What a hold just taken asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Hold {
+    /// It was not held before: its end moves.
+    pub first: bool,
+    /// When it wants its successor.
+    pub renew_at: Option<Timestamp>,
+    /// Its token should be checked upstream.
+    pub check: bool,
+}
+
+impl Hold {
+    fn of(lease: &mut Lease, now: Timestamp) -> Self {
+        Self { first: lease.handles == 1, renew_at: lease.renew_at(), check: lease.wants_check(now) }
+    }
+}
+
 /// A lease that has just ended.
 #[derive(Debug)]
 pub struct Ending {
@@ -197,15 +214,20 @@ impl Book {
     }
 
     /// The fast way in: holds a lease that was confirmed for this role, if nothing has changed since and it has enough
-    /// life. `Some(true)` when it was not held before.
-    pub fn reopen(&mut self, serial: Serial, role: u32, now: Timestamp) -> Option<bool> {
+    /// life.
+    pub fn reopen(&mut self, serial: Serial, role: u32, now: Timestamp) -> Option<Hold> {
         let state = self.state;
         let mut lease = self.leases.change(serial)?;
         if lease.confirmed != Some((state, role)) || lease.adequacy(now) != Adequacy::Enough {
             return None;
         }
         lease.open();
-        Some(lease.handles == 1)
+        Some(Hold::of(&mut lease, now))
+    }
+
+    /// What a hold just taken asks for.
+    pub fn held(&mut self, serial: Serial, now: Timestamp) -> Option<Hold> {
+        Some(Hold::of(&mut *self.leases.change(serial)?, now))
     }
 
     /// Notes that a lease is what every opener of a role gets, whoever it is, until something changes.
@@ -213,7 +235,10 @@ impl Book {
         // A rotation or a change of the role may have come since the lease was found.
         let scope = self.name_of(role).and_then(|name| self.scope(name, 0, None, Serial(0)).ok());
         let is_current = scope.as_ref().and_then(|scope| self.current.get(scope)) == Some(serial);
-        let by_caller = !matches!(scope, Some(Scope::Role(_) | Scope::Slot { .. }));
+        let limited = || {
+            self.name_of(role).and_then(|name| self.role(name)).is_none_or(|entry| !entry.role.allow_units.is_empty())
+        };
+        let by_caller = !matches!(scope, Some(Scope::Role(_) | Scope::Slot { .. })) || limited();
         let state = self.state;
         if let Some(mut lease) = self.leases.change(serial).filter(|_| is_current && !by_caller) {
             lease.confirmed = Some((state, role));

@@ -7,12 +7,10 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::DocumentError;
-use super::suggest::{did_you_mean, unknown_key};
+use super::suggest::{did_you_mean, shown_key, unknown_key};
 use super::table::{Table, Value};
 use super::times;
-
-/// Longest id or name of upstream.
-const LONGEST_ID: usize = 255;
+use crate::domain::owner::{LONGEST_ID, is_id};
 
 type Result<T> = std::result::Result<T, DocumentError>;
 
@@ -80,12 +78,30 @@ impl Fields {
     /// Another type, or characters that no id has.
     pub fn id(&mut self, key: &str) -> Result<Option<String>> {
         let Some(text) = self.text(key)? else { return Ok(None) };
-        // `?`, `#` and `%` mean something in the paths of the API.
-        let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '?' | '#' | '%');
-        if text.len() > LONGEST_ID || text.contains(bad) || text == "." || text == ".." {
+        if !is_id(&text) {
             return Err(self.wrong(key, &format!("is not an id: no blanks, no slash, at most {LONGEST_ID} characters")));
         }
         Ok(Some(text))
+    }
+
+    /// A list of texts, or a single one.
+    ///
+    /// # Errors
+    /// Another type.
+    pub fn texts(&mut self, key: &str) -> Result<Option<Vec<String>>> {
+        let expected = "a list of texts";
+        match self.take(key) {
+            None => Ok(None),
+            Some(Value::Text(text)) => Ok(Some(vec![text.to_string()])),
+            Some(Value::List(values)) => {
+                let text = |value| match value {
+                    Value::Text(text) => Ok(text.to_string()),
+                    other => Err(self.type_error(key, expected, &other, " in it")),
+                };
+                values.into_iter().map(text).collect::<Result<_>>().map(Some)
+            }
+            Some(other) => Err(self.type_error(key, expected, &other, "")),
+        }
     }
 
     /// True or false.
@@ -179,7 +195,7 @@ impl Fields {
                 (Ok(number), _) => number,
                 (_, Some(number)) => number.into(),
                 _ => {
-                    let name: String = name.trim().chars().filter(|c| !c.is_control()).take(32).collect();
+                    let name = shown_key(name.trim());
                     return Err(self.wrong(
                         key,
                         &format!(

@@ -7,7 +7,7 @@ use super::{DocumentError, json, statements, toml_text};
 pub const LARGEST: usize = 64 * 1024;
 
 /// Largest settings file, in bytes: it may hold thousands of roles.
-const LARGEST_SETTINGS: usize = 4 << 20;
+pub const LARGEST_SETTINGS: usize = 4 << 20;
 
 /// The error for a document beyond [`LARGEST`].
 pub fn too_large() -> DocumentError {

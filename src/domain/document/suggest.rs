@@ -1,5 +1,7 @@
 //! "Did you mean": the nearest of the words that would have been right.
 
+use crate::domain::printable::guarded;
+
 /// The word most like `text`, if any is like it at all.
 pub fn nearest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let scored = words.map(|word| (strsim::jaro_winkler(text, word), word));
@@ -12,10 +14,8 @@ pub(super) fn did_you_mean<'a>(text: &str, words: impl Iterator<Item = &'a str>)
 }
 
 /// A key as messages show it. Of a long one only the beginning: a slip of the clipboard can make a secret a key.
-pub(super) fn shown_key(key: &str) -> String {
-    const MOST: usize = 40;
-    let shown = |most: usize| key.chars().filter(|c| !c.is_control()).take(most).collect::<String>();
-    if key.chars().count() > MOST { format!("{}…", shown(8)) } else { shown(MOST) }
+pub fn shown_key(key: &str) -> String {
+    guarded(key, 40)
 }
 
 /// The sentence for a key that does not exist.

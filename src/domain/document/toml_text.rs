@@ -16,7 +16,7 @@ pub(super) fn parse_lenient(text: &str) -> Result<Table, DocumentError> {
 
 /// Reads a text that must be TOML as everybody else reads it.
 pub(super) fn parse(text: &str) -> Result<Table, DocumentError> {
-    let lines = Lines(text);
+    let lines = Lines::new(text);
     let table = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(text.len(), |span| span.start);
         let line = lines.of(at);
@@ -44,18 +44,26 @@ fn explain(line: &str, message: &str) -> String {
     }
 }
 
-struct Lines<'a>(&'a str);
+/// Where the lines of a text end.
+struct Lines {
+    breaks: Vec<usize>,
+    length: usize,
+}
 
-impl Lines<'_> {
+impl Lines {
+    fn new(text: &str) -> Self {
+        Self { breaks: text.match_indices('\n').map(|(at, _)| at).collect(), length: text.len() }
+    }
+
+    /// Asked for every key: a settings file may have a hundred thousand.
     fn of(&self, at: usize) -> usize {
         // A place at the very end belongs to the line before the last line break.
-        let before = self.0.as_bytes().get(..at).unwrap_or(self.0.as_bytes());
-        let breaks = before.iter().filter(|b| **b == b'\n').count();
-        if at >= self.0.len() && before.ends_with(b"\n") { breaks.max(1) } else { breaks + 1 }
+        let at = at.min(self.length.saturating_sub(1));
+        self.breaks.partition_point(|place| *place < at) + 1
     }
 }
 
-fn convert(table: DeTable<'_>, lines: &Lines<'_>) -> Result<Table, DocumentError> {
+fn convert(table: DeTable<'_>, lines: &Lines) -> Result<Table, DocumentError> {
     let mut converted = Table::default();
     for (key, value) in table {
         let line = lines.of(key.span().start);
@@ -67,7 +75,7 @@ fn convert(table: DeTable<'_>, lines: &Lines<'_>) -> Result<Table, DocumentError
     Ok(converted)
 }
 
-fn value_of(value: Spanned<DeValue<'_>>, lines: &Lines<'_>) -> Result<Value, DocumentError> {
+fn value_of(value: Spanned<DeValue<'_>>, lines: &Lines) -> Result<Value, DocumentError> {
     Ok(match value.into_inner() {
         DeValue::String(text) => Value::text(text),
         DeValue::Integer(number) => match (i64::from_str_radix(number.as_str(), number.radix()), number.radix()) {

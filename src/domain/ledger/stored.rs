@@ -9,6 +9,10 @@ use crate::domain::anchor_rotation::AnchorToken;
 use crate::domain::lease::{LeaseId, LeaseRecord};
 use crate::domain::name::RoleName;
 use crate::domain::ports::StoreError;
+use crate::domain::printable::printable;
+
+/// As much of a key as a sentence shows, in characters. Only the key of a team is longer.
+const LONGEST_KEY: usize = 200;
 
 /// A decoded record.
 #[derive(Debug, Clone)]
@@ -90,6 +94,7 @@ fn parse_name(key: &str, name: &str) -> Result<RoleName, StoreError> {
 }
 
 fn corrupt(key: &str) -> StoreError {
+    let key = printable(key, LONGEST_KEY);
     StoreError::Corrupt(format!(
         "the ledger's record \"{key}\" cannot be understood; it was written by another version, or the file is damaged: restore the state directory from a backup"
     ))

@@ -139,3 +139,17 @@ fn organizations_of_teams() {
     let own = json!({"data":{"links":{"self":"/api/v2/organizations/acme/teams/team-1"}}}).to_string();
     assert_eq!(team_organization(own.as_bytes()).unwrap().as_deref(), Some("acme"));
 }
+
+#[test]
+fn ids_that_cannot_be_any_count_as_missing() {
+    for id in ["a\nb", "a b", "a/b", "..", "\u{1b}[31m", &"x".repeat(256)] {
+        let error = issue(json!({"data":{"id":id,"attributes":{"token":"t"}}})).unwrap_err();
+        assert!(error.contains("without a usable id"), "{error}");
+        let who = json!({"data":{"id":"user-1","attributes":{"username":id},"links":{"auth-token":format!("/authentication-tokens/{id}")},
+            "relationships":{"authenticated-resource":{"data":{"id":id,"type":"teams"}}}}});
+        let identity = identity(who.to_string().as_bytes()).unwrap();
+        assert_eq!((identity.owner, identity.username.as_str()), (None, ""));
+        assert!(identity.token_id.is_none_or(|id| is_id(&id.0)));
+        assert_eq!(listed(&json!({"id":id})), None);
+    }
+}

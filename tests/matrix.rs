@@ -1,0 +1,27 @@
+//! Every program that opens, watches, writes or holds a file works: real programs on real mounts, compared byte for byte
+//! with what the fake upstream issued. The outcome is kept as a table in `docs/semantics.md`.
+//!
+//! `TFCFS_WRITE_DOCS=1 ./test --test matrix` writes that table anew; `TFCFS_MATRIX=text` runs the rows whose name contains
+//! the text, and compares nothing. `.ci/packages` installs the programs; a missing one fails its row.
+
+#[allow(dead_code, reason = "the tests use a part of the fake")]
+#[path = "../examples/fake_tfc/mod.rs"]
+mod fake;
+
+#[allow(dead_code, reason = "the tests use a part of the support")]
+#[path = "mount/support.rs"]
+mod support;
+
+mod matrix {
+    pub mod page;
+    pub mod programs;
+    pub mod read;
+    pub mod readers;
+}
+
+use matrix::{page, read};
+
+#[test]
+fn every_reader_gets_the_bytes_that_upstream_issued() {
+    page::settle("reads", &read::all());
+}
