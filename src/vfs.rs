@@ -33,7 +33,7 @@ use crate::domain::event::{Event, Observer};
 use crate::domain::issuer::Issuer;
 use crate::domain::lease::{Opener, Serial};
 
-pub use doors::Secret;
+pub use doors::{Secret, env_name};
 pub use errno::{Errno, errno};
 pub use ino::{Door, Fixed, Ino, Node};
 pub use ports::{Callers, Change, Exit, Health, Kernel, Upstreams};
