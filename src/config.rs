@@ -79,6 +79,8 @@ pub struct Settings {
     pub threads: usize,
     /// Anchors of organizations may be rotated, although a lost answer locks the daemon out.
     pub allow_organization_anchor_rotation: bool,
+    /// Names of programs whose opens in `creds/` are refused.
+    pub deny_programs: Vec<String>,
     /// Anchors of this file.
     pub anchors: Vec<(AnchorName, Access)>,
     /// Roles of this file.
@@ -107,6 +109,7 @@ impl Default for Settings {
             allow_other: false,
             threads: 2,
             allow_organization_anchor_rotation: false,
+            deny_programs: Vec::new(),
             anchors: Vec::new(),
             roles: Vec::new(),
         }

@@ -55,6 +55,9 @@ pub struct VfsSettings {
     pub rotate_deadline: Duration,
     /// Longest wait of all else.
     pub deadline: Duration,
+    /// Names of programs that may open nothing in `creds/`: indexers, which would make tokens and keep them. A program
+    /// chooses its name, so this keeps the clumsy out and nobody else.
+    pub deny_programs: Vec<String>,
     /// Version shown in `status`.
     pub version: &'static str,
 }

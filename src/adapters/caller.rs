@@ -18,6 +18,12 @@ impl Callers for ProcCallers {
         unit_of(tid)
     }
 
+    fn program(&self, tid: u32) -> Option<String> {
+        // The process's: a thread may have a name of its own.
+        let process = thread_group(tid)?;
+        Some(read(process, "comm")?.trim_end_matches('\n').to_owned())
+    }
+
     fn process(&self, tid: u32) -> Option<u32> {
         thread_group(tid)
     }

@@ -26,8 +26,9 @@ pub(super) fn answer(args: &HelperArgs) -> Result<(), Failure> {
         }
         HelperVerb::Forget { host } => {
             let text = format!("tfcfs has nothing to forget for {host}: the next terraform would get a token again");
-            Err(Failure::new(ExitCode::Usage, text)
-                .hint("rm MOUNT/leases/ROLE/* revokes the role's tokens; take credentials_helper out of ~/.terraformrc"))
+            Err(Failure::new(ExitCode::Usage, text).hint(
+                "rm MOUNT/leases/ROLE/* revokes the role's tokens; take credentials_helper out of ~/.terraformrc",
+            ))
         }
     }
 }

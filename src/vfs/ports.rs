@@ -76,6 +76,8 @@ pub enum Exit {
 pub trait Callers: Send + Sync {
     /// Its cgroup; `None` when that cannot be told.
     fn unit(&self, tid: u32) -> Option<String>;
+    /// The name of its program, as `ps -o comm` shows it; `None` when that cannot be told.
+    fn program(&self, tid: u32) -> Option<String>;
     /// Its process; `None` when that cannot be told.
     fn process(&self, tid: u32) -> Option<u32>;
     /// How it stands while its FLUSH waits. **May block for as long as that FLUSH is not answered**: a thread in `execve`
