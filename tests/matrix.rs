@@ -17,11 +17,18 @@ mod matrix {
     pub mod programs;
     pub mod read;
     pub mod readers;
+    pub mod watch;
+    pub mod watchers;
 }
 
-use matrix::{page, read};
+use matrix::{page, read, watch};
 
 #[test]
 fn every_reader_gets_the_bytes_that_upstream_issued() {
     page::settle("reads", &read::all());
+}
+
+#[test]
+fn every_watcher_is_told_of_every_change() {
+    page::settle("watches", &watch::all());
 }
