@@ -19,9 +19,11 @@ mod matrix {
     pub mod readers;
     pub mod watch;
     pub mod watchers;
+    pub mod write;
+    pub mod writers;
 }
 
-use matrix::{page, read, watch};
+use matrix::{page, read, watch, write};
 
 #[test]
 fn every_reader_gets_the_bytes_that_upstream_issued() {
@@ -31,4 +33,9 @@ fn every_reader_gets_the_bytes_that_upstream_issued() {
 #[test]
 fn every_watcher_is_told_of_every_change() {
     page::settle("watches", &watch::all());
+}
+
+#[test]
+fn every_writer_commits_whole_or_not_at_all() {
+    page::settle("writes", &write::all());
 }
