@@ -11,6 +11,7 @@ mod mount {
     mod bad_config;
     mod bind_mounts;
     mod handles;
+    mod hostile;
     mod no_hang;
     mod permissions;
     mod readers;
