@@ -6,11 +6,13 @@
 #![allow(missing_docs, reason = "a program")]
 
 mod bare;
+mod clients;
 mod daemon;
 #[allow(dead_code, reason = "the figures use a part of the fake")]
 #[path = "../../examples/fake_tfc/mod.rs"]
 mod fake;
 mod filled;
+mod handles;
 mod hit;
 mod idle;
 mod mint;
@@ -31,6 +33,8 @@ use table::Table;
 const SUBJECTS: &[(&str, Measure)] = &[
     ("requests", requests::measure),
     ("hit", hit::measure),
+    ("clients", clients::measure),
+    ("handles", handles::measure),
     ("mint", mint::measure),
     ("stampede", stampede::measure),
     ("rate", rate::measure),
