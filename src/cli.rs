@@ -110,7 +110,8 @@ pub enum Command {
         stay: bool,
     },
     /// Answer terraform as its credentials helper.
-    #[command(after_help = "Terraform looks for helpers among its plugins, and calls this one by its name there:\n\n  \
+    #[command(
+        after_help = "Terraform looks for helpers among its plugins, and calls this one by its name there:\n\n  \
                       mkdir -p ~/.terraform.d/plugins\n  \
                       ln -s \"$(command -v tfcfs)\" ~/.terraform.d/plugins/terraform-credentials-tfcfs\n  \
                       cat >> ~/.terraformrc <<'EOF'\n  \
@@ -118,7 +119,8 @@ pub enum Command {
                       args = [\"--role\", \"deploy\"]\n  \
                       }\n  \
                       EOF\n\n\
-                      The token lives as long as the process that asked, then as the role says.")]
+                      The token lives as long as the process that asked, then as the role says."
+    )]
     TerraformCredentials(HelperArgs),
     /// Check documents without a mount: roles, config, settings files.
     #[command(

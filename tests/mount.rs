@@ -10,6 +10,8 @@ mod mount {
 
     mod bad_config;
     mod bind_mounts;
+    mod exec;
+    mod exec_errors;
     mod handles;
     mod no_hang;
     mod permissions;
@@ -17,6 +19,9 @@ mod mount {
     mod settings_file;
     mod start_stop;
     mod storage;
+    mod terraform;
+    mod terraform_helper;
+    mod terraform_program;
     mod versions;
     mod writers;
 }

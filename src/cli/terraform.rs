@@ -101,6 +101,6 @@ mod tests {
         for name in ["tfcfs", "/usr/bin/tfcfs", "terraform-credentials-x/tfcfs"] {
             assert_eq!(given(&[name, "status"]), [OsString::from(name), "status".into()], "{name}");
         }
-        assert_eq!(given(&[]), [OsString::new(); 0]);
+        assert!(given(&[]).is_empty());
     }
 }
