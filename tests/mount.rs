@@ -10,6 +10,8 @@ mod mount {
 
     mod bad_config;
     mod bind_mounts;
+    mod exec;
+    mod exec_errors;
     mod handles;
     mod hostile;
     mod no_hang;
@@ -18,6 +20,9 @@ mod mount {
     mod settings_file;
     mod start_stop;
     mod storage;
+    mod terraform;
+    mod terraform_helper;
+    mod terraform_program;
     mod units;
     mod versions;
     mod writers;

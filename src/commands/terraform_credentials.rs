@@ -21,11 +21,11 @@ pub(super) fn answer(args: &HelperArgs) -> Result<(), Failure> {
         HelperVerb::Store { host } => {
             // Terraform writes it all before it looks at the answer.
             let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-            let text = format!("tfcfs does not store the token for {host}: it makes tokens itself");
+            let text = format!("a token for {host} is not stored: tfcfs makes tokens itself");
             Err(Failure::new(ExitCode::Usage, text).hint("terraform needs no login for this host"))
         }
         HelperVerb::Forget { host } => {
-            let text = format!("tfcfs has nothing to forget for {host}: the next terraform would get a token again");
+            let text = format!("there is nothing to forget for {host}: the next terraform would get a token again");
             Err(Failure::new(ExitCode::Usage, text).hint(
                 "rm MOUNT/leases/ROLE/* revokes the role's tokens; take credentials_helper out of ~/.terraformrc",
             ))

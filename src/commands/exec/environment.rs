@@ -75,8 +75,9 @@ pub(super) fn check_name(name: &str) -> Result<(), Failure> {
 
 /// Whether this user has a CLI configuration that another one would hide: mirrors, caches, logins.
 pub(super) fn has_cli_configuration() -> bool {
-    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    is_set(CLI_CONFIG) || is_set(OLD_CLI_CONFIG) || std::env::home_dir().is_some_and(|home| has_it_in(&home))
+    // Some images name a file that nobody has made.
+    let is_there = |name| std::env::var_os(name).is_some_and(|file| Path::new(&file).exists());
+    is_there(CLI_CONFIG) || is_there(OLD_CLI_CONFIG) || std::env::home_dir().is_some_and(|home| has_it_in(&home))
 }
 
 fn has_it_in(home: &Path) -> bool {
