@@ -1,5 +1,6 @@
 //! The command line.
 
+mod audit;
 mod state;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub use self::audit::AuditCommand;
 pub use self::state::{StateArgs, StateCommand};
 use crate::domain::document::nearest;
 use crate::exit::{ExitCode, Failure};
@@ -106,6 +108,12 @@ pub enum Command {
         /// What to do with it.
         #[command(subcommand)]
         command: StateCommand,
+    },
+    /// Find a token in the audit trail.
+    Audit {
+        /// What to do.
+        #[command(subcommand)]
+        command: AuditCommand,
     },
     /// Free everybody when the daemon of a mount is killed; started by `mount` itself.
     #[command(hide = true)]

@@ -1,6 +1,7 @@
 //! One function for each command. The ones that look read files of the mount and nothing else;
 //! `state` works on the state directory while no daemon does.
 
+mod audit;
 mod check;
 mod forget;
 mod look;
@@ -36,6 +37,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             Failure::new(ExitCode::Internal, format!("this is started by `tfcfs mount` only: {error}"))
         }),
         Command::State { command } => state::run(&command),
+        Command::Audit { command } => audit::run(&command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tfcfs", &mut script);

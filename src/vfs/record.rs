@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use super::acting::acting;
-use super::audit::{AuditEntry, Auditor, LeaseFacts, Subject, Who};
+use super::audit::{AuditEntry, AuditHealth, Auditor, LeaseFacts, Subject, Who};
 use super::ino::{Door, Node};
 use super::opens::Open;
 use super::{Caller, Errno, Opened, Reply, Result, Vfs};
@@ -48,6 +48,10 @@ impl Vfs {
 
     pub(super) fn auditor(&self) -> Option<&Arc<dyn Auditor>> {
         self.trail.auditor.get().filter(|auditor| auditor.is_on())
+    }
+
+    pub(super) fn audit_health(&self) -> Option<AuditHealth> {
+        self.trail.auditor.get()?.health()
     }
 
     /// Something about the daemon itself: its start and stop, its settings.
