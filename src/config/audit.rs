@@ -23,6 +23,10 @@ pub struct AuditSettings {
 
 /// Takes the table out of the settings.
 pub(super) fn take(table: &mut Table, base: &Path) -> Result<Option<AuditSettings>, DocumentError> {
+    if let Some(entry) = table.remove("audit_required") {
+        let what = "unknown key \"audit_required\"; write it as required in [audit]";
+        return Err(DocumentError::certain(format!("line {}: {what}", entry.line)));
+    }
     let Some(entry) = table.remove("audit") else { return Ok(None) };
     let line = entry.line;
     let fail = |what: &str| DocumentError::certain(format!("line {line}: {what}"));

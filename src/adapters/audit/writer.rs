@@ -80,12 +80,12 @@ impl Shared {
 
     pub(super) fn install(&self, sinks: Vec<Box<dyn Sink>>, required: bool) {
         let mut state = self.state.lock();
-        let health = |sink: &Box<dyn Sink>| {
+        let health = |sink: &dyn Sink| {
             let former = state.health.iter().find(|place| place.name == sink.name());
             let (lines, dropped) = former.map_or((0, 0), |place| (place.lines, place.dropped));
             DestinationHealth { name: sink.name(), place: sink.place().to_owned(), lines, dropped, error: None }
         };
-        let health: Vec<DestinationHealth> = sinks.iter().map(health).collect();
+        let health: Vec<DestinationHealth> = sinks.iter().map(|sink| health(&**sink)).collect();
         self.on.store(!sinks.is_empty(), Ordering::Release);
         self.required.store(required && !sinks.is_empty(), Ordering::Release);
         state.health = health;
