@@ -8,6 +8,7 @@ mod fake;
 mod mount {
     pub mod support;
 
+    mod audit;
     mod bad_config;
     mod bind_mounts;
     mod exec;

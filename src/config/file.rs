@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
-use super::token_file;
 use super::{ProxySetting, Settings, SettingsError};
+use super::{audit, token_file};
 use crate::adapters::accounts::SystemAccounts;
 use crate::domain::anchor::{Access, Address, DEFAULT_ADDRESS, DEFAULT_BASE_PATH};
 use crate::domain::document::table::{Table, Value};
@@ -36,6 +36,7 @@ const KEYS: &[&str] = &[
     "allow_organization_anchor_rotation",
     "deny_programs",
     // Taken out before the others.
+    "audit",
     "anchors",
     "roles",
 ];
@@ -74,6 +75,7 @@ fn parse(bytes: &[u8], base: &Path) -> Result<Settings> {
     let mut table = read_toml(bytes)?;
     let anchors = section(&mut table, "anchors", |table, place| anchor(table, place, base))?;
     let roles = section(&mut table, "roles", |table, place| RoleSpec::from_table(table, &SystemAccounts, place))?;
+    let audit = audit::take(&mut table, base)?;
     let mut fields = Fields::new(table, KEYS, "")?;
     let standard = Settings::default();
     let path = |fields: &mut Fields, key: &str| Ok::<_, DocumentError>(fields.text(key)?.map(|text| base.join(text)));
@@ -110,6 +112,7 @@ fn parse(bytes: &[u8], base: &Path) -> Result<Settings> {
             .flag("allow_organization_anchor_rotation")?
             .unwrap_or(standard.allow_organization_anchor_rotation),
         deny_programs: programs(&mut fields)?,
+        audit,
         anchors,
         roles,
     };

@@ -6,16 +6,19 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
+use super::audit::Subject;
 use super::doors::{self, Lengths, Secret};
 use super::ino::{Door, Ino, Node};
 use super::opens::{Open, Seat};
 use super::{Caller, Errno, Opened, Reply, Result, Vfs};
+use crate::domain::error::Error;
 use crate::domain::lease::{Scope, Serial, later};
 use crate::domain::name::RoleName;
 use crate::domain::role::Share;
@@ -28,7 +31,14 @@ const READERS_POLL: Duration = Duration::from_millis(2);
 
 /// What is known of door nodes. Taken for moments, never together with the book.
 #[derive(Default)]
-pub(super) struct DoorTable(Mutex<Doors>, Mutex<FxHashMap<Ino, Arc<Secret>>>);
+pub(super) struct DoorTable(Mutex<Doors>, Mutex<FxHashMap<Ino, Kept>>);
+
+/// What the next opens of a current node need not make again.
+struct Kept {
+    bytes: Arc<Secret>,
+    /// What the audit trail says of it, once it was asked.
+    subject: Option<Arc<Subject>>,
+}
 
 #[derive(Default)]
 struct Doors {
@@ -120,12 +130,24 @@ impl DoorTable {
 
     /// Bytes of a node that was opened before.
     fn bytes(&self, node: Ino) -> Option<Arc<Secret>> {
-        self.1.lock().get(&node).cloned()
+        self.1.lock().get(&node).map(|kept| kept.bytes.clone())
     }
 
     /// Keeps the bytes of a current node: the next opens need not make them again.
     fn keep_bytes(&self, node: Ino, bytes: &Arc<Secret>) {
-        self.1.lock().insert(node, bytes.clone());
+        self.1.lock().insert(node, Kept { bytes: bytes.clone(), subject: None });
+    }
+
+    /// What the audit trail says of a node whose bytes are kept.
+    pub(super) fn subject(&self, node: Ino) -> Option<Arc<Subject>> {
+        self.1.lock().get(&node)?.subject.clone()
+    }
+
+    /// Keeps that as long as the bytes.
+    pub(super) fn keep_subject(&self, node: Ino, subject: &Arc<Subject>) {
+        if let Some(kept) = self.1.lock().get_mut(&node) {
+            kept.subject = Some(subject.clone());
+        }
     }
 
     /// A lease has ended: its bytes go.
@@ -217,6 +239,8 @@ struct Knock {
     serial: Serial,
     scope: Scope,
     path: String,
+    /// A token had to be made for it.
+    waited: AtomicBool,
 }
 
 impl Vfs {
@@ -232,13 +256,13 @@ impl Vfs {
             && flags & (libc::O_ACCMODE | libc::O_TRUNC) == libc::O_RDONLY
             && let Some(opened) = self.reopen(node.ino(), number, serial)
         {
-            return Reply::Now(Ok(opened));
+            return self.hit(caller, node, serial, opened);
         }
         let name = self.issuer.book().name_of(number).cloned();
         let Some(name) = name else { return Reply::Now(Err(Errno(libc::ENOENT))) };
         let path = format!("creds/{name}/{}", door.name());
         if flags & libc::O_ACCMODE != libc::O_RDONLY || flags & libc::O_TRUNC != 0 {
-            let announcer = self.announcer.load(std::sync::atomic::Ordering::Acquire);
+            let announcer = self.announcer.load(Ordering::Acquire);
             if caller.tid != 0 && caller.tid == announcer {
                 let handle = self.opens.add(node.ino(), Open::Announce);
                 return Reply::Now(Ok(Opened { handle, direct: true, keep_cache: true, no_flush: true }));
@@ -255,10 +279,12 @@ impl Vfs {
             Ok(scope) => scope,
             Err(error) => return Reply::Now(Err(self.fail(caller, &path, &error))),
         };
-        let knock = Knock { caller, node: node.ino(), number, name, door, serial, scope, path };
+        let waited = AtomicBool::new(false);
+        let knock = Knock { caller, node: node.ino(), number, name, door, serial, scope, path, waited };
         // O_NONBLOCK waits like any other open, as on every regular file: gzip, xz, tar and file set it against FIFOs, and
         // know no EAGAIN.
-        if fresh_per_lookup { self.open_changing(knock, false) } else { self.open_shared(knock) }
+        let reply = if fresh_per_lookup { self.open_changing(knock, false) } else { self.open_shared(knock) };
+        self.on_record(caller, node, reply)
     }
 
     /// Who may open files of a role at all. Every way in leads here: a path, a bind mount, a directory held open,
@@ -298,7 +324,7 @@ impl Vfs {
     fn reopen(&self, node: Ino, number: u32, serial: Serial) -> Option<Opened> {
         let bytes = self.doors.bytes(node)?;
         // In the table before the lease is claimed: see [`super::opens::Seat`].
-        let handle = self.opens.add(node, Open::Door { lease: serial, bytes, direct: false });
+        let handle = self.opens.add(node, Open::Door { lease: serial, bytes, direct: false, waited: false });
         if !self.issuer.reopen(serial, number) {
             self.opens.remove(handle);
             return None;
@@ -497,6 +523,7 @@ impl Vfs {
     }
 
     async fn obtain(&self, knock: &Knock) -> Result<Serial> {
+        knock.waited.store(true, Ordering::Relaxed);
         let deadline = self.settings.open_deadline;
         let opened = self.issuer.open(&knock.scope, &knock.name, knock.caller.opener(), deadline).await;
         opened.map_err(|error| self.fail(knock.caller, &knock.path, &error))
@@ -545,10 +572,11 @@ impl Vfs {
     fn hand_out(&self, knock: &Knock, lease: Serial, direct: bool) -> Result<Opened> {
         let Some(bytes) = self.bytes_of(knock, lease) else {
             self.issuer.close(lease);
-            return Err(Errno(libc::EIO));
+            return Err(self.fail(knock.caller, &knock.path, &Error::Internal));
         };
         self.counters.opened();
-        let handle = self.opens.add(knock.node, Open::Door { lease, bytes, direct });
+        let waited = knock.waited.load(Ordering::Relaxed);
+        let handle = self.opens.add(knock.node, Open::Door { lease, bytes, direct, waited });
         Ok(Opened { handle, direct, keep_cache: true, no_flush: true })
     }
 }

@@ -17,6 +17,7 @@ impl Vfs {
     pub(super) fn happened(&self, at: Timestamp, event: &Event) {
         self.counters.event(event);
         self.events.add(&line(at, event));
+        self.audit_event(at, event);
         self.wake_event_readers();
         match event {
             Event::Issued { lease, former } => {
