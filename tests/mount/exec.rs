@@ -234,3 +234,21 @@ fn a_token_that_is_revoked_does_not_end_the_command() {
     assert_eq!(command.line(), "on");
     assert!(command.wait().success());
 }
+
+#[test]
+fn another_user_runs_it_too() {
+    let daemon = daemon();
+    daemon.sh("chmod 0444 $M/creds/app/token; mkdir -m 755 open; cp $T open/tfcfs");
+    let nobody =
+        "setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs";
+    let script =
+        format!("cd open; exec {nobody} ./tfcfs exec app -- sh -c 'id -u; {}; read x'", SHOW.replace('\'', "'\\''"));
+    let mut command = daemon.holder(&script);
+    assert_eq!(command.line(), "65534");
+    let token = command.line();
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(daemon.fake.is_live(&token) && is_held(&daemon), "{}", daemon.lease("app"));
+    command.go();
+    assert!(command.wait().success());
+    ended(&daemon, &token);
+}
