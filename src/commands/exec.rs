@@ -11,7 +11,7 @@ use std::process::Command;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use self::environment::Change;
-use super::credential::{self, Credential};
+use super::credential;
 use super::hold;
 use super::look::find_mount;
 use crate::cli::{ExecArgs, ExecDoor};
@@ -40,7 +40,8 @@ fn prepare(args: &ExecArgs, command: &mut Command) -> Result<(), Failure> {
     // The kernel makes the command dumpable again.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let credential = credential::open(&mount, &role)?;
-    let doors = doors(args, &credential, || environment::opens_apart(&mount, &role));
+    let would_hide = || environment::has_cli_configuration() || environment::opens_apart(&mount, &role);
+    let doors = doors(args, &credential.host, would_hide);
     for change in environment::changes(&credential, &doors, args.variable.as_deref(), std::env::vars_os()) {
         match change {
             Change::Set(name, value) => command.env(name, &*value),
@@ -53,7 +54,9 @@ fn prepare(args: &ExecArgs, command: &mut Command) -> Result<(), Failure> {
     })
 }
 
-fn doors(args: &ExecArgs, credential: &Credential, opens_apart: impl FnOnce() -> bool) -> Vec<ExecDoor> {
+/// What was asked for. If nothing was: the variable, which disturbs nobody, and the file where that disturbs nobody either, for
+/// terraform before 1.2 and the tfe provider.
+fn doors(args: &ExecArgs, host: &str, disturbs: impl FnOnce() -> bool) -> Vec<ExecDoor> {
     let mut doors = args.door.clone();
     if args.variable.is_some() && !doors.contains(&ExecDoor::Token) {
         doors.push(ExecDoor::Token);
@@ -63,9 +66,34 @@ fn doors(args: &ExecArgs, credential: &Credential, opens_apart: impl FnOnce() ->
     }
     doors.push(ExecDoor::Env);
     // No variable can name a host with a port.
-    let needed = credential.host.contains(':');
-    if needed || !(environment::has_cli_configuration() || opens_apart()) {
+    if host.contains(':') || !disturbs() {
         doors.push(ExecDoor::Tfrc);
     }
     doors
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command as Subcommand};
+
+    fn chosen(options: &[&str], host: &str, disturbs: bool) -> Vec<ExecDoor> {
+        let line = [&["tfcfs", "exec", "app"], options, &["--", "true"]].concat();
+        let Subcommand::Exec(args) = Cli::try_parse_from(line).unwrap().command else { unreachable!() };
+        doors(&args, host, || disturbs)
+    }
+
+    #[test]
+    fn doors_that_disturb_nobody() {
+        use ExecDoor::{Env, Tfrc, Token};
+        let (host, with_port) = ("app.terraform.io", "tfe.example:8443");
+        assert_eq!(chosen(&[], host, false), [Env, Tfrc]);
+        assert_eq!(chosen(&[], host, true), [Env]);
+        assert_eq!(chosen(&[], with_port, true), [Env, Tfrc], "the only one that works");
+        assert_eq!(chosen(&["--door", "tfrc"], host, true), [Tfrc], "asked for");
+        assert_eq!(chosen(&["--door", "env,token"], host, false), [Env, Token]);
+        assert_eq!(chosen(&["--variable", "X"], host, false), [Token]);
+    }
 }

@@ -1,11 +1,13 @@
-//! A real terraform 1.0 against the fake upstream over TLS, by each of the ways that this version knows: its requests arrive
-//! with a living token of the role.
+//! A real terraform 1.0 and a later one against the fake upstream over TLS, by each of the ways that they know: their requests
+//! arrive with a living token of the role.
 
 use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use super::support::{Daemon, Site, eventually};
-use super::terraform_program::terraform;
+use super::terraform_program::{later_terraform, terraform};
 use crate::fake::{ACME, FakeOptions, Logged, Mode, Owner, Route};
 
 /// What a module costs, and what a backend.
@@ -15,11 +17,16 @@ const BACKEND: [Route; 3] = [Route::EntitlementSet, Route::ShowWorkspace, Route:
 /// A daemon whose upstream speaks TLS, with a role "app" whose token dies at the last close, a folder `module` and a folder
 /// `backend` for terraform, and an empty home.
 fn daemon() -> Daemon {
+    daemon_at(FakeOptions::default().listen)
+}
+
+fn daemon_at(listen: SocketAddr) -> Daemon {
     // HCP names a server for versions that is not in this machine.
-    let site = Site::with(FakeOptions { tls: true, mode: Mode::Tfe(2, 1), rate: 0, ..FakeOptions::default() });
+    let site = Site::with(FakeOptions { listen, tls: true, mode: Mode::Tfe(2, 1), rate: 0, ..FakeOptions::default() });
     fs::write(site.beside("ca.pem"), site.fake.ca_pem().unwrap()).unwrap();
     site.settings(&format!("ca_file = {:?}\n", site.beside("ca.pem")));
-    let host = site.fake.address();
+    let url = site.fake.url();
+    let host = url.trim_start_matches("https://").trim_end_matches(":443");
     for folder in ["home", "module", "backend"] {
         fs::create_dir(site.beside(folder)).unwrap();
     }
@@ -35,14 +42,18 @@ fn daemon() -> Daemon {
     daemon
 }
 
-/// Runs bash in a folder as a user without any configuration; `$TF` is terraform.
+/// Runs bash in a folder as a user without any configuration; `$TF` is terraform 1.0.
 fn script(daemon: &Daemon, folder: &str, text: &str) -> Output {
+    script_with(terraform(), daemon, folder, text)
+}
+
+fn script_with(terraform: PathBuf, daemon: &Daemon, folder: &str, text: &str) -> Output {
     let mut command: Command = daemon.program("bash", &["-c", text]);
     let inherited = std::env::vars_os().map(|(name, _)| name);
     for name in inherited.filter(|name| name.to_string_lossy().starts_with("TF_")) {
         command.env_remove(name);
     }
-    command.current_dir(daemon.beside(folder)).env("TF", terraform()).env("HOME", daemon.beside("home"));
+    command.current_dir(daemon.beside(folder)).env("TF", terraform).env("HOME", daemon.beside("home"));
     command.env("SSL_CERT_FILE", daemon.beside("ca.pem")).env("CHECKPOINT_DISABLE", "1");
     command.output().unwrap()
 }
@@ -138,4 +149,33 @@ fn the_variable_is_what_later_versions_read() {
     assert_eq!(name, format!("TF_TOKEN_{host}"));
     assert!(daemon.fake.is_live(token));
     assert!(!output.status.success(), "1.0 does not know it");
+}
+
+#[test]
+fn a_later_version_by_the_variable_alone() {
+    // A host without a port, so that a variable can name it.
+    let daemon = daemon_at(([127, 0, 0, 77], 443).into());
+    // It would be hidden by a file of ours.
+    fs::write(daemon.beside("home/.terraformrc"), "disable_checkpoint = true\n").unwrap();
+    for (folder, routes) in [("module", &MODULE[..]), ("backend", &BACKEND[..])] {
+        let run = "[ -z \"$TF_CLI_CONFIG_FILE\" ] && exec $TF init -no-color";
+        let text = format!("$T exec app -- sh -c '{run}'");
+        let tokens = arrived(&daemon, routes, &script_with(later_terraform(), &daemon, folder, &text));
+        assert_eq!(tokens.len(), 1, "one token for the whole run: {tokens:?}");
+        all_ended(&daemon);
+    }
+    daemon.write("roles/app", &daemon.team_role("ttl = \"10m\""));
+    daemon.sh("rm -r module/.terraform");
+    let sourced = "set -a; . $M/creds/app/env; $TF init -no-color";
+    arrived(&daemon, &MODULE, &script_with(later_terraform(), &daemon, "module", sourced));
+}
+
+#[test]
+fn a_later_version_by_the_helper() {
+    let daemon = daemon_at(([127, 0, 0, 78], 443).into());
+    daemon.sh("mkdir -p home/.terraform.d/plugins; ln -s $T home/.terraform.d/plugins/terraform-credentials-tfcfs");
+    let helper = "credentials_helper \"tfcfs\" {\n  args = [\"--role\", \"127.0.0.78=app\"]\n}\n";
+    fs::write(daemon.beside("home/.terraformrc"), helper).unwrap();
+    arrived(&daemon, &MODULE, &script_with(later_terraform(), &daemon, "module", "$TF init -no-color"));
+    all_ended(&daemon);
 }

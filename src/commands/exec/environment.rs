@@ -63,7 +63,7 @@ fn is_for(name: &OsString, host: &str) -> bool {
     encoded.is_some_and(|encoded| encoded.replace("__", "-").replace('_', ".").eq_ignore_ascii_case(host))
 }
 
-/// Refuses what no environment can hold, and what would change how programs are found or loaded.
+/// Refuses what no shell could name.
 pub(super) fn check_name(name: &str) -> Result<(), Failure> {
     let legal = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if legal && !name.is_empty() && !name.starts_with(|first: char| first.is_ascii_digit()) {
