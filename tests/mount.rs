@@ -1,5 +1,5 @@
 //! The real program on a real mount, against the fake upstream over HTTP. Needs `/dev/fuse`, root and the tools that
-//! `.ci/run` installs: a missing tool fails its test.
+//! `.ci/packages` installs: a missing tool fails its test.
 
 #[allow(dead_code, reason = "the tests use a part of the fake")]
 #[path = "../examples/fake_tfc/mod.rs"]

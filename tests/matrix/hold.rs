@@ -32,7 +32,7 @@ const HOLDERS: &[(&str, &str)] = &[
 const STAYS: Duration = Duration::from_millis(200);
 
 /// It is gone by then. What is measured is printed.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// All holders, one after the other: their delays are measured.
 pub fn all() -> Vec<Row> {

@@ -246,7 +246,7 @@ fn digest(program: &str, secret: &str) -> String {
 
 /// Runs one reader.
 enum Runner {
-    Once { script: &'static str, programs: PathBuf, base: PathBuf, work: PathBuf },
+    Once { script: String, programs: PathBuf, base: PathBuf, work: PathBuf },
     Serving { child: Child, lines: BufReader<ChildStdout> },
 }
 
@@ -256,7 +256,10 @@ impl Runner {
         let work = bench.daemon.beside(&format!("work/{role}"));
         let programs = bench.programs.clone();
         match reader.runs {
-            Runs::Once => Self::Once { script: reader.script, programs, base, work },
+            Runs::Once => {
+                let script = reader.script.replace("{length}", &bench.kind.length().to_string());
+                Self::Once { script, programs, base, work }
+            }
             Runs::Serving => {
                 fs::create_dir(&work).unwrap();
                 let mut child = command(reader.script, &programs, &base, &work)
@@ -309,7 +312,8 @@ impl Drop for Runner {
 pub fn command(script: &str, programs: &Path, base: &Path, work: &Path) -> Command {
     let mut command = Command::new("timeout");
     command
-        .args(["100", "bash", "-c"])
+        // A hang ends with an error that names its row; longer than any row, or a server's whole round, takes.
+        .args(["300", "bash", "-c"])
         .arg(format!("set -e -o pipefail\n{script}"))
         .current_dir(work)
         // Debian's own before wrappers that only choose a version.

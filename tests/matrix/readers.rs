@@ -1,4 +1,4 @@
-//! The readers: one row each. `{file}` is the token's path, `$P` the directory of the helper programs. A script runs in an empty directory of
+//! The readers: one row each. `{file}` is the token's path, `{length}` its size, `$P` the directory of the helper programs. A script runs in an empty directory of
 //! its own and prints what it read.
 
 /// What a reader prints.
@@ -104,8 +104,8 @@ const GNU: &[Reader] = &[
     token("tail -c", "tail -c 4096 {file}"),
     token("tail -n", "tail -n 1 {file}"),
     token("tail -c +1", "tail -c +1 {file}"),
-    token("tail -f", "timeout 0.15 tail -c +1 -f {file} || [ $? = 124 ]"),
-    token("tail -F", "timeout 0.15 tail -c +1 -F {file} || [ $? = 124 ]"),
+    token("tail -f", "exec 3< <(exec tail -c +1 -f {file}); head -c {length} <&3; kill $!; wait $! || :"),
+    token("tail -F", "exec 3< <(exec tail -c +1 -F {file}); head -c {length} <&3; kill $!; wait $! || :"),
     token("dd", "dd if={file} status=none"),
     token("dd bs=1", "dd if={file} bs=1 status=none"),
     token("dd iflag=direct", "dd if={file} iflag=direct bs=4096 status=none"),
@@ -165,8 +165,8 @@ const BUSYBOX: &[Reader] = &[
     token("cat", "busybox cat {file}"),
     token("head", "busybox head -c 4096 {file}"),
     token("tail", "busybox tail -c 4096 {file}"),
-    token("tail -f", "timeout 0.15 busybox tail -c +1 -f {file} || [ $? = 124 ]"),
-    token("tail -F", "timeout 0.15 busybox tail -c +1 -F {file} || [ $? = 124 ]"),
+    token("tail -f", "exec 3< <(exec busybox tail -c +1 -f {file}); head -c {length} <&3; kill $!; wait $! || :"),
+    token("tail -F", "exec 3< <(exec busybox tail -c +1 -F {file}); head -c {length} <&3; kill $!; wait $! || :"),
     token("dd", "busybox dd if={file} 2> /dev/null"),
     token("cp", "busybox cp {file} copy; cat copy"),
     token("cp -p", "busybox cp -p {file} copy; cat copy"),
@@ -187,8 +187,11 @@ const UUTILS: &[Reader] = &[
     token("cat", "coreutils cat {file}"),
     token("head", "coreutils head -c 4096 {file}"),
     token("tail", "coreutils tail -c 4096 {file}"),
-    token("tail -f", "timeout 0.15 coreutils tail -c +1 -f {file} || [ $? = 124 ]"),
-    token("tail -F", "timeout 0.15 coreutils tail -c +1 -F {file} 2> /dev/null || [ $? = 124 ]"),
+    token("tail -f", "exec 3< <(exec coreutils tail -c +1 -f {file}); head -c {length} <&3; kill $!; wait $! || :"),
+    token(
+        "tail -F",
+        "exec 3< <(exec coreutils tail -c +1 -F {file} 2> /dev/null); head -c {length} <&3; kill $!; wait $! || :",
+    ),
     token("dd", "coreutils dd if={file} status=none"),
     token("cp", "coreutils cp {file} copy; cat copy"),
     token("cp -p", "coreutils cp -p {file} copy; cat copy"),

@@ -12,7 +12,7 @@ use super::watchers::{ROLES, TOKEN, Watcher};
 use crate::support::{Daemon, Site};
 
 /// A change that is not seen by then is lost. What is promised is 50 ms; what was measured is printed.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Rotations come no closer than this; what comes within it after a change belongs to that.
 const QUIET: Duration = Duration::from_millis(1050);
