@@ -264,6 +264,7 @@ impl Parts {
             open_deadline: settings.open_deadline,
             rotate_deadline: settings.rotate_deadline,
             deadline: settings.deadline,
+            deny_programs: settings.deny_programs.clone(),
             version: env!("CARGO_PKG_VERSION"),
         };
         let upstreams = Arc::new(health::ClientHealth(api));

@@ -2,6 +2,7 @@
 
 mod audit;
 mod state;
+mod terraform;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use clap_complete::Shell;
 
 pub use self::audit::AuditCommand;
 pub use self::state::{StateArgs, StateCommand};
+pub use self::terraform::{ExecArgs, ExecDoor, HelperArgs, HelperVerb, arguments};
 use crate::domain::document::nearest;
 use crate::exit::{ExitCode, Failure};
 
@@ -87,6 +89,41 @@ pub enum Command {
         #[command(flatten)]
         look: LookArgs,
     },
+    /// Run a command with a token that lives exactly as long as the command.
+    #[command(
+        long_about = "Opens a credential of the role, puts its token into the environment and becomes the command: it has this \
+                      process, so signals, exit status, terminal and standard input are its own. A small second process keeps \
+                      the lease held until the command ends, however it does; what it leaves running in the background is not \
+                      waited for. The environment of a process can be read by its own user and root, in /proc/PID/environ; the \
+                      token is in no argument. A variable keeps the token it was started with: that lives until max_ttl although \
+                      the role was rotated, unless it is the only one of its owner (organization, team_legacy) or is revoked. The \
+                      file of --door tfrc has the current one at each open.",
+        after_help = "Exit status: the command's own; 125 if tfcfs could not begin, 126 if the command cannot be executed, 127 if \
+                      there is none.\n\n  \
+                      tfcfs exec deploy -- terraform plan\n  \
+                      tfcfs exec deploy --variable API_TOKEN -- ./deploy.sh"
+    )]
+    Exec(ExecArgs),
+    /// Keep a lease held until a process ends; started by `exec` and `terraform-credentials`.
+    #[command(hide = true)]
+    Hold {
+        /// The second of its two processes, whom nobody waits for.
+        #[arg(long)]
+        stay: bool,
+    },
+    /// Answer terraform as its credentials helper.
+    #[command(
+        after_help = "Terraform looks for helpers among its plugins, and calls this one by its name there:\n\n  \
+                      mkdir -p ~/.terraform.d/plugins\n  \
+                      ln -s \"$(command -v tfcfs)\" ~/.terraform.d/plugins/terraform-credentials-tfcfs\n  \
+                      cat >> ~/.terraformrc <<'EOF'\n  \
+                      credentials_helper \"tfcfs\" {\n    \
+                      args = [\"--role\", \"deploy\"]\n  \
+                      }\n  \
+                      EOF\n\n\
+                      The token lives as long as the process that asked, then as the role says."
+    )]
+    TerraformCredentials(HelperArgs),
     /// Check documents without a mount: roles, config, settings files.
     #[command(
         after_help = "A shell hides what is only found when a file is closed (a missing owner): check first.\n\n  \

@@ -1,14 +1,19 @@
 //! One function for each command. The ones that look read files of the mount and nothing else;
-//! `state` works on the state directory while no daemon does.
+//! `exec` and `terraform_credentials` open a credential there and keep it open; `state` works on the state directory while no
+//! daemon does.
 
 mod audit;
 mod check;
+mod credential;
+mod exec;
 mod forget;
+mod hold;
 mod look;
 mod mount;
 mod print;
 mod state;
 mod tables;
+mod terraform_credentials;
 
 use std::path::PathBuf;
 
@@ -32,6 +37,11 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Roles(look) => tables::roles(&look),
         Command::Errors(look) => tables::errors(&look),
         Command::Events { follow, look } => tables::events(&look, follow),
+        Command::Exec(args) => exec::exec(args),
+        Command::Hold { stay } => hold::run(stay).map_err(|error| {
+            Failure::new(ExitCode::Internal, format!("this is started by `tfcfs exec` only: {error}"))
+        }),
+        Command::TerraformCredentials(args) => terraform_credentials::answer(&args),
         Command::Check { files, kind, json } => check::check(&files, kind, json),
         Command::Reaper { pid } => crate::fuse::reaper::run(pid).map_err(|error| {
             Failure::new(ExitCode::Internal, format!("this is started by `tfcfs mount` only: {error}"))

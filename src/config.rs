@@ -82,6 +82,8 @@ pub struct Settings {
     pub threads: usize,
     /// Anchors of organizations may be rotated, although a lost answer locks the daemon out.
     pub allow_organization_anchor_rotation: bool,
+    /// Names of programs whose opens in `creds/` are refused.
+    pub deny_programs: Vec<String>,
     /// Where the audit trail is kept; `None` = nowhere.
     pub audit: Option<AuditSettings>,
     /// Anchors of this file.
@@ -112,6 +114,7 @@ impl Default for Settings {
             allow_other: false,
             threads: 2,
             allow_organization_anchor_rotation: false,
+            deny_programs: Vec::new(),
             audit: None,
             anchors: Vec::new(),
             roles: Vec::new(),

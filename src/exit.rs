@@ -29,13 +29,21 @@ pub enum ExitCode {
     InUse = 8,
     /// The state is damaged, newer, or sealed with another key.
     Corrupt = 9,
+    /// No token: the anchor, upstream or a limit is against it.
+    NoToken = 10,
+    /// `exec` could not begin; the command was not run.
+    NotBegun = 125,
+    /// The command of `exec` cannot be executed.
+    NotExecutable = 126,
+    /// There is no such command for `exec`.
+    NoCommand = 127,
     /// A second signal ended it before everything was revoked.
     Interrupted = 130,
 }
 
 impl ExitCode {
     /// All of them with their meaning, for the help.
-    pub const ALL: [(Self, &'static str); 11] = [
+    pub const ALL: [(Self, &'static str); 15] = [
         (Self::Ok, "done"),
         (Self::Internal, "internal error"),
         (Self::Usage, "wrong command line"),
@@ -46,6 +54,10 @@ impl ExitCode {
         (Self::Permission, "the mount does not let this user in"),
         (Self::InUse, "another tfcfs uses the state directory"),
         (Self::Corrupt, "the state is damaged, of a newer tfcfs, or sealed with another key"),
+        (Self::NoToken, "no token can be had; tfcfs errors says why"),
+        (Self::NotBegun, "exec: the command was not run"),
+        (Self::NotExecutable, "exec: the command cannot be executed"),
+        (Self::NoCommand, "exec: there is no such command"),
         (Self::Interrupted, "a second signal ended it before everything was revoked"),
     ];
 }
@@ -63,6 +75,10 @@ impl ExitCode {
             Self::State => "name another directory with --state; tfcfs mount --ephemeral keeps nothing",
             Self::InUse => "a running tfcfs shows its state in its mount: tfcfs status, tfcfs leases",
             Self::Corrupt => "tfcfs state check says what can be read of it",
+            Self::NoToken => "tfcfs errors says why, and what to do",
+            Self::NotBegun => "tfcfs exec --help says what it needs",
+            Self::NotExecutable => "give it the right to be executed, or name its interpreter",
+            Self::NoCommand => "name it with its path, or put its directory into PATH",
             Self::Permission => "run it as the owner of the mount, or as root",
         })
     }

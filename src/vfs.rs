@@ -37,7 +37,7 @@ use crate::domain::issuer::Issuer;
 use crate::domain::lease::{Opener, Serial};
 
 pub use audit::{AuditEntry, AuditHealth, Auditor, DestinationHealth, LeaseFacts, Subject, Who};
-pub use doors::Secret;
+pub use doors::{Secret, env_name};
 pub use errno::{Errno, errno};
 pub use ino::{Door, Fixed, Ino, Node};
 pub use ports::{Callers, Change, Exit, Health, Kernel, Upstreams};
@@ -59,6 +59,9 @@ pub struct VfsSettings {
     pub rotate_deadline: Duration,
     /// Longest wait of all else.
     pub deadline: Duration,
+    /// Names of programs that may open nothing in `creds/`: indexers, which would make tokens and keep them. A program
+    /// chooses its name, so this keeps the clumsy out and nobody else.
+    pub deny_programs: Vec<String>,
     /// Version shown in `status`.
     pub version: &'static str,
 }

@@ -1,4 +1,4 @@
-//! `allow_units`: who is in another unit, or in none that is known, gets `EACCES` from every way in, and makes nothing.
+//! `allow_units` and `deny_programs`: who is in another unit, or in none that is known, gets `EACCES` from every way in, and makes nothing.
 
 mod common;
 
@@ -88,4 +88,20 @@ async fn it_is_read_back_and_survives_a_restart() {
     m.facts.units.lock().insert(1, "/system.slice/backup.service".into());
     assert_eq!(open(&m, 2).await, DENIED);
     open(&m, 1).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_indexer_makes_nothing_and_gets_nothing() {
+    let m = Machine::new().await;
+    m.write("roles/app", "team_id = \"team-1\"\ncredential_type = \"team\"\n").await.unwrap();
+    m.facts.programs.lock().extend([(1, "updatedb".into()), (2, "cat".into())]);
+    assert_eq!(open(&m, 1).await, DENIED);
+    assert_eq!(m.api.count("create"), 0);
+    let error = m.last_error().await;
+    assert!(error.contains("creds/app/token: program \"updatedb\" is among deny_programs"), "{error}");
+    open(&m, 2).await.unwrap();
+    // A hit is no way around it; a program that cannot be told is none of them.
+    assert_eq!(open(&m, 1).await, DENIED);
+    open(&m, 3).await.unwrap();
+    assert_eq!(m.api.count("create"), 1);
 }

@@ -42,6 +42,9 @@ impl Callers for Facts {
     fn process(&self, tid: u32) -> Option<u32> {
         (tid != VANISHED.tid).then_some(if tid == WEB.tid { 7000 } else { tid })
     }
+    fn program(&self, _: u32) -> Option<String> {
+        None
+    }
     fn exe(&self, tid: u32) -> Option<String> {
         (tid != VANISHED.tid).then(|| format!("/opt/\"a\"\n{}", "x".repeat(5000)))
     }

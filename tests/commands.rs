@@ -372,7 +372,20 @@ fn help_tells_the_exit_codes() {
     for (code, meaning) in tfcfs::exit::ExitCode::ALL {
         assert!(help.contains(&format!("{} {meaning}", code as i32)), "{meaning} is not in {help}");
     }
-    for name in ["mount", "umount", "status", "leases", "roles", "errors", "events", "check", "completions", "man"] {
+    for name in [
+        "mount",
+        "umount",
+        "status",
+        "leases",
+        "roles",
+        "errors",
+        "events",
+        "check",
+        "exec",
+        "terraform-credentials",
+        "completions",
+        "man",
+    ] {
         assert!(help.contains(name));
         assert!(!run(&[name, "--help"]).ok().is_empty());
     }

@@ -13,15 +13,35 @@ mod fake;
 mod support;
 
 mod matrix {
+    pub mod hold;
     pub mod page;
     pub mod programs;
     pub mod read;
     pub mod readers;
+    pub mod watch;
+    pub mod watchers;
+    pub mod write;
+    pub mod writers;
 }
 
-use matrix::{page, read};
+use matrix::{hold, page, read, watch, write};
 
 #[test]
 fn every_reader_gets_the_bytes_that_upstream_issued() {
     page::settle("reads", &read::all());
+}
+
+#[test]
+fn every_watcher_is_told_of_every_change() {
+    page::settle("watches", &watch::all());
+}
+
+#[test]
+fn every_writer_commits_whole_or_not_at_all() {
+    page::settle("writes", &write::all());
+}
+
+#[test]
+fn every_holder_holds_the_lease_and_nothing_else_does() {
+    page::settle("holds", &hold::all());
 }

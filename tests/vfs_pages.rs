@@ -159,3 +159,19 @@ async fn a_role_without_a_token_is_announced_with_the_usual_size() {
     m.write("roles/new", TEAM).await.unwrap();
     assert_eq!(m.walk(root(), "creds/new/token").unwrap().1.size, 120);
 }
+
+/// Go's fsnotify, Node and Java watch for a MODIFY, which only a write makes; a write-open alone told them nothing.
+#[tokio::test]
+async fn the_announcer_may_write_a_byte_that_nobody_keeps() {
+    let m = machine(TEAM).await;
+    let token = m.cat("creds/app/token").await.unwrap();
+    let announcer = Caller { tid: 4711, ..root() };
+    let (node, _) = m.walk(root(), "creds/app/token").unwrap();
+    assert_eq!(m.vfs.open(announcer, node.ino(), libc::O_WRONLY).wait().await.err(), Some(Errno(libc::EACCES)));
+    m.vfs.set_announcer(announcer.tid);
+    let opened = m.vfs.open(announcer, node.ino(), libc::O_WRONLY).wait().await.unwrap();
+    assert_eq!(m.vfs.write(announcer, opened.handle, 0, b"\n").wait().await, Ok(1));
+    m.close(opened);
+    assert_eq!(m.cat("creds/app/token").await.unwrap(), token);
+    assert_eq!(m.api.live().len(), 1);
+}

@@ -66,6 +66,16 @@ pub enum Route {
     ShowTtlPolicies,
     /// `PATCH` of the same
     UpdateTtlPolicies,
+    /// `GET /api/registry/v1/modules/:org/:name/:provider/versions`
+    ModuleVersions,
+    /// `GET /api/registry/v1/modules/:org/:name/:provider/:version/download`
+    ModuleDownload,
+    /// `GET /v1/object/:object`
+    ModulePackage,
+    /// `GET /api/v2/organizations/:org/workspaces/:name`
+    ShowWorkspace,
+    /// `GET /api/v2/workspaces/:workspace/current-state-version`
+    CurrentStateVersion,
 }
 
 impl Route {
@@ -80,6 +90,11 @@ impl Route {
         if method == Method::GET && parts == [".well-known", "terraform.json"] {
             return (Self::Discovery, String::new());
         }
+        if method == Method::GET
+            && let Some((route, subject)) = Self::registry(&parts)
+        {
+            return (route, subject.to_owned());
+        }
         let ["api", "v2", rest @ ..] = parts.as_slice() else { return (Self::Unknown, String::new()) };
         let (route, subject) = match method.as_str() {
             "GET" => Self::get(rest),
@@ -92,6 +107,15 @@ impl Route {
             _ => (Self::Unknown, ""),
         };
         if route.exists_in(mode) { (route, subject.to_owned()) } else { (Self::Unknown, String::new()) }
+    }
+
+    fn registry<'a>(parts: &[&'a str]) -> Option<(Self, &'a str)> {
+        match *parts {
+            ["api", "registry", "v1", "modules", org, _, _, "versions"] => Some((Self::ModuleVersions, org)),
+            ["api", "registry", "v1", "modules", org, _, _, _, "download"] => Some((Self::ModuleDownload, org)),
+            ["v1", "object", object] => Some((Self::ModulePackage, object)),
+            _ => None,
+        }
     }
 
     fn get<'a>(parts: &[&'a str]) -> (Self, &'a str) {
@@ -108,6 +132,8 @@ impl Route {
             ["organizations", org, "authentication-token"] => (Self::ShowOrganizationToken, org),
             ["organizations", org, "team-tokens"] => (Self::ListTeamTokens, org),
             ["organizations", org, "token-ttl-policies"] => (Self::ShowTtlPolicies, org),
+            ["organizations", org, "workspaces", _] => (Self::ShowWorkspace, org),
+            ["workspaces", workspace, "current-state-version"] => (Self::CurrentStateVersion, workspace),
             ["organization-memberships"] => (Self::OwnMemberships, ""),
             ["teams", team] => (Self::ShowTeam, team),
             ["teams", team, "authentication-token"] => (Self::ShowTeamLegacyToken, team),
@@ -147,7 +173,7 @@ impl Route {
 
     /// Whether anybody may call it without a token.
     pub fn is_open(self) -> bool {
-        matches!(self, Self::Ping | Self::Discovery)
+        matches!(self, Self::Ping | Self::Discovery | Self::ModulePackage)
     }
 
     /// Whether the subject in the path is an organization.
@@ -165,6 +191,9 @@ impl Route {
                 | Self::BulkDeleteTeamTokens
                 | Self::ShowTtlPolicies
                 | Self::UpdateTtlPolicies
+                | Self::ModuleVersions
+                | Self::ModuleDownload
+                | Self::ShowWorkspace
         )
     }
 

@@ -115,6 +115,8 @@ pub struct World {
     pub trapped: Vec<Trapped>,
     pub anchors: BTreeMap<Owner, String>,
     pub trap: String,
+    /// Packages of modules that somebody was shown the way to.
+    pub objects: BTreeSet<String>,
 }
 
 impl World {
@@ -134,6 +136,7 @@ impl World {
             trapped: Vec::new(),
             anchors: BTreeMap::new(),
             trap,
+            objects: BTreeSet::new(),
         }
     }
 

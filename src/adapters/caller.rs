@@ -1,6 +1,7 @@
 //! Facts about a calling thread, as `/proc` tells them. Everything fails closed: what cannot be read is unknown.
 
 use std::fs;
+use std::sync::OnceLock;
 
 use crate::vfs::{Callers, Exit};
 
@@ -16,6 +17,12 @@ pub struct ProcCallers;
 impl Callers for ProcCallers {
     fn unit(&self, tid: u32) -> Option<String> {
         unit_of(tid)
+    }
+
+    fn program(&self, tid: u32) -> Option<String> {
+        // The process's: a thread may have a name of its own.
+        let process = thread_group(tid)?;
+        Some(read(process, "comm")?.trim_end_matches('\n').to_owned())
     }
 
     fn process(&self, tid: u32) -> Option<u32> {
@@ -61,8 +68,22 @@ pub fn thread_group(tid: u32) -> Option<u32> {
     parse_tgid(&read(tid, "status")?)
 }
 
+/// Whether `/proc` numbers processes as we, and the requests, do. In a pid namespace of our own with the `/proc` of another
+/// one, every number would be somebody else's.
+fn numbers_agree() -> bool {
+    static AGREE: OnceLock<bool> = OnceLock::new();
+    *AGREE.get_or_init(|| {
+        let own = fs::read_link("/proc/self").ok().and_then(|link| link.to_str()?.parse().ok());
+        let agree = own == Some(std::process::id());
+        if !agree {
+            tracing::warn!("/proc is not of this pid namespace: nothing is known about callers, so allow_units denies all; mount a /proc here");
+        }
+        agree
+    })
+}
+
 fn read(tid: u32, file: &str) -> Option<String> {
-    if tid == 0 {
+    if tid == 0 || !numbers_agree() {
         return None;
     }
     // A command name may be any bytes; all that is looked at is ASCII, or a cgroup that then matches nothing.

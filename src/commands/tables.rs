@@ -94,7 +94,7 @@ pub(super) fn pending(look: &LookArgs, role: Option<&str>) -> Result<(), Failure
     )
 }
 
-fn known_role(mount: &Path, role: &str) -> Result<String, Failure> {
+pub(super) fn known_role(mount: &Path, role: &str) -> Result<String, Failure> {
     let roles = list(mount, "leases")?;
     if roles.iter().any(|known| known == role) {
         return Ok(role.to_owned());

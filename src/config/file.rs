@@ -34,6 +34,7 @@ const KEYS: &[&str] = &[
     "allow_other",
     "threads",
     "allow_organization_anchor_rotation",
+    "deny_programs",
     // Taken out before the others.
     "audit",
     "anchors",
@@ -47,6 +48,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 /// A grace longer than that would be a revocation that never comes.
 const LONGEST_GRACE: Duration = Duration::from_secs(24 * 3600);
+
+/// Most entries of `deny_programs`: each open looks at them.
+const MOST_PROGRAMS: usize = 64;
+
+/// The kernel cuts the name of a program after that many bytes.
+const LONGEST_PROGRAM: usize = 15;
 
 type Result<T> = std::result::Result<T, DocumentError>;
 
@@ -104,6 +111,7 @@ fn parse(bytes: &[u8], base: &Path) -> Result<Settings> {
         allow_organization_anchor_rotation: fields
             .flag("allow_organization_anchor_rotation")?
             .unwrap_or(standard.allow_organization_anchor_rotation),
+        deny_programs: programs(&mut fields)?,
         audit,
         anchors,
         roles,
@@ -121,6 +129,25 @@ fn parse(bytes: &[u8], base: &Path) -> Result<Settings> {
         ));
     }
     Ok(settings)
+}
+
+/// Names as `ps -o comm` shows them. A path would never match one.
+fn programs(fields: &mut Fields) -> Result<Vec<String>> {
+    const KEY: &str = "deny_programs";
+    let names = fields.texts(KEY)?.unwrap_or_default();
+    if names.len() > MOST_PROGRAMS {
+        return Err(fields.wrong(KEY, &format!("has more than {MOST_PROGRAMS} names")));
+    }
+    for name in &names {
+        if name.is_empty() || name.len() > LONGEST_PROGRAM || name.contains(|c: char| c == '/' || c.is_control()) {
+            let what = format!(
+                "must be names of programs as `ps -o comm` shows them, without a path, at most {LONGEST_PROGRAM} bytes: not \"{}\"",
+                shown_key(name)
+            );
+            return Err(fields.wrong(KEY, &what));
+        }
+    }
+    Ok(names)
 }
 
 /// The tables `[section.NAME]`, each read by `read`, which gets the place for its messages. Every message names it.

@@ -251,7 +251,9 @@ impl Vfs {
             Node::OpenDoor { role, door, serial } => (role, door, serial, true),
             _ => return Reply::Now(Err(Errno(libc::ENOENT))),
         };
-        if flags & (libc::O_ACCMODE | libc::O_TRUNC) == libc::O_RDONLY
+        let denied = self.denied_program(caller);
+        if denied.is_none()
+            && flags & (libc::O_ACCMODE | libc::O_TRUNC) == libc::O_RDONLY
             && let Some(opened) = self.reopen(node.ino(), number, serial)
         {
             return self.hit(caller, node, serial, opened);
@@ -268,19 +270,10 @@ impl Vfs {
             let sentence = "credential files are read-only: tokens are issued, never written";
             return Reply::Now(Err(self.refuse(caller, &path, libc::EACCES, sentence)));
         }
-        let by_unit = self
-            .issuer
-            .book()
-            .role(&name)
-            .is_some_and(|entry| entry.role.share == Share::Unit || !entry.role.allow_units.is_empty());
-        let unit = by_unit.then(|| self.callers.unit(caller.tid)).flatten();
-        // Every way in leads here: a path, a bind mount, a directory held open, /proc/PID/fd.
-        let allowed = self.issuer.book().role(&name).is_none_or(|entry| entry.role.allows(unit.as_deref()));
-        if !allowed {
-            let whence = unit.as_deref().map_or_else(|| "an unknown unit".into(), |unit| format!("unit {unit:?}"));
-            let sentence = format!("{whence} is not among allow_units of role \"{name}\"");
-            return Reply::Now(Err(self.refuse(caller, &path, libc::EACCES, &sentence)));
-        }
+        let unit = match self.admit(caller, &name, denied) {
+            Ok(unit) => unit,
+            Err(sentence) => return Reply::Now(Err(self.refuse(caller, &path, libc::EACCES, &sentence))),
+        };
         let scope = self.issuer.book().scope(&name, caller.uid, unit.as_deref(), serial);
         let scope = match scope {
             Ok(scope) => scope,
@@ -292,6 +285,39 @@ impl Vfs {
         // know no EAGAIN.
         let reply = if fresh_per_lookup { self.open_changing(knock, false) } else { self.open_shared(knock) };
         self.on_record(caller, node, reply)
+    }
+
+    /// Who may open files of a role at all. Every way in leads here: a path, a bind mount, a directory held open,
+    /// `/proc/PID/fd`. Returns the caller's unit where the role asks for it, else why it may not.
+    fn admit(
+        &self,
+        caller: Caller,
+        name: &RoleName,
+        denied: Option<String>,
+    ) -> std::result::Result<Option<String>, String> {
+        if let Some(program) = denied {
+            return Err(format!("program \"{program}\" is among deny_programs of the settings file"));
+        }
+        let (by_unit, limited) = self
+            .issuer
+            .book()
+            .role(name)
+            .map_or((false, false), |entry| (entry.role.share == Share::Unit, !entry.role.allow_units.is_empty()));
+        let unit = (by_unit || limited).then(|| self.callers.unit(caller.tid)).flatten();
+        // Asked again: the role may have been written meanwhile, and what was not asked for is unknown.
+        if self.issuer.book().role(name).is_none_or(|entry| entry.role.allows(unit.as_deref())) {
+            return Ok(unit);
+        }
+        let whence = unit.as_deref().map_or_else(|| "an unknown unit".into(), |unit| format!("unit {unit:?}"));
+        Err(format!("{whence} is not among allow_units of role \"{name}\""))
+    }
+
+    fn denied_program(&self, caller: Caller) -> Option<String> {
+        let denied = &self.settings.deny_programs;
+        if denied.is_empty() {
+            return None;
+        }
+        self.callers.program(caller.tid).filter(|program| denied.contains(program))
     }
 
     /// The hit: this node was found to be current before, and nothing has changed since.

@@ -75,6 +75,14 @@ pub struct Draft {
     pub opener: Opener,
 }
 
+impl Draft {
+    /// Whether it is still to be committed. Its handle may stay longer, by a copy in a child: a role that was renamed or
+    /// removed meanwhile must not seem to be there, empty.
+    pub fn is_pending(&self) -> bool {
+        !self.void && (self.dirty || self.bytes.is_empty())
+    }
+}
+
 /// The table.
 pub struct Opens {
     handles: Arc<Mutex<Table>>,

@@ -76,6 +76,8 @@ pub enum Exit {
 pub trait Callers: Send + Sync {
     /// Its cgroup; `None` when that cannot be told.
     fn unit(&self, tid: u32) -> Option<String>;
+    /// The name of its program, as `ps -o comm` shows it; `None` when that cannot be told.
+    fn program(&self, tid: u32) -> Option<String>;
     /// Its process; `None` when that cannot be told.
     fn process(&self, tid: u32) -> Option<u32>;
     /// The file of the program that it runs; `None` when that cannot be told. Not for a thread that serves the mount.

@@ -390,7 +390,7 @@ impl Vfs {
             return Some(entry.number);
         }
         let target = super::opens::Target::Role(name.clone());
-        let is_pending = pending && self.opens.drafts_of(&target).iter().any(|draft| !draft.lock().void);
+        let is_pending = pending && self.opens.drafts_of(&target).iter().any(|draft| draft.lock().is_pending());
         is_pending.then(|| self.issuer.book().number(&name))
     }
 

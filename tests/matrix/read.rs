@@ -305,7 +305,8 @@ impl Drop for Runner {
     }
 }
 
-fn command(script: &str, programs: &Path, base: &Path, work: &Path) -> Command {
+/// A script of bash with the environment of the matrix, for a while.
+pub fn command(script: &str, programs: &Path, base: &Path, work: &Path) -> Command {
     let mut command = Command::new("timeout");
     command
         .args(["100", "bash", "-c"])

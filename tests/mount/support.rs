@@ -124,6 +124,12 @@ impl Site {
         fs::read_to_string("/proc/self/mounts").unwrap().contains(&point)
     }
 
+    /// Upstream no longer accepts the anchor.
+    pub fn kill_anchor(&self) {
+        let anchor = self.fake.token_of_secret(&self.fake.anchor_user_token()).unwrap();
+        assert!(self.fake.delete_token(&anchor.id));
+    }
+
     /// Tokens made through the API that work now.
     pub fn made(&self) -> Vec<TokenInfo> {
         self.fake.live_tokens().into_iter().filter(|token| !token.seeded).collect()
@@ -158,6 +164,13 @@ impl Daemon {
 
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Its memory, in KiB.
+    pub fn resident(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
     }
 
     /// Waits for its end.
@@ -244,12 +257,13 @@ impl Daemon {
         Holder::start(self.python_command(script))
     }
 
-    fn program(&self, program: &str, arguments: &[&str]) -> Command {
+    /// A program in the directory beside the mount. `$M` is the mount, for `tfcfs` as well, and `$T` is `tfcfs`.
+    pub fn program(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
-        command
-            .args(arguments)
-            .current_dir(self.dir.path())
-            .env("M", self.at("").to_str().unwrap().trim_end_matches('/'));
+        let mount = self.at("");
+        let mount = mount.to_str().unwrap().trim_end_matches('/');
+        command.args(arguments).current_dir(self.dir.path());
+        command.env("M", mount).env("TFCFS_MOUNTPOINT", mount).env("T", env!("CARGO_BIN_EXE_tfcfs"));
         command
     }
 }
@@ -295,7 +309,7 @@ pub struct Holder {
 }
 
 impl Holder {
-    fn start(mut command: Command) -> Self {
+    pub fn start(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         Self { child, lines }
@@ -313,8 +327,12 @@ impl Holder {
         self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
     }
 
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
     pub fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        kill_process(self.pid(), signal).unwrap();
     }
 
     pub fn wait(mut self) -> ExitStatus {

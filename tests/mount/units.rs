@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
-use super::support::{Bound, Daemon, Site};
+use super::support::{Bound, Daemon, Site, errno_of};
 
 /// A cgroup of this test, beside the one that we are in, taken away when dropped.
 struct Cgroup {
@@ -73,4 +74,41 @@ fn another_unit_is_denied_on_every_way_in() {
     holder.wait();
     assert_eq!(daemon.sh(&own.run(&format!("cat {}", bound.display()))), read);
     assert!(daemon.read("errors").contains("is not among allow_units of role \"units\""));
+}
+
+/// A daemon in a pid namespace of its own: callers outside have no number there, and `/proc` is of another one.
+#[test]
+fn a_caller_without_a_number_is_denied() {
+    let site = Site::new();
+    let state = site.beside("state");
+    let inner = site.command(&["--state", state.to_str().unwrap()]);
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--kill-child"]).arg(inner.get_program()).args(inner.get_args());
+    let daemon = site.start_command(command.stdin(Stdio::null()));
+    daemon.write("config", &site.anchor());
+    // Whatever number 1, 2, … is in our /proc: it is not the caller.
+    for allowed in ["/system.slice", "/user.slice", "init.scope"] {
+        daemon.write("roles/app", &site.team_role(&format!("allow_units = [\"{allowed}\"]")));
+        assert_eq!(errno_of(fs::read(site.at("creds/app/token"))), libc::EACCES);
+    }
+    assert!(daemon.read("errors").contains("an unknown unit is not among allow_units"), "{}", daemon.read("errors"));
+    assert!(site.made().is_empty());
+    // Without the key it is served as ever.
+    daemon.write("roles/all", &site.team_role(""));
+    assert!(site.fake.is_live(&daemon.read("creds/all/token")));
+    daemon.signal(rustix::process::Signal::KILL);
+}
+
+#[test]
+fn root_of_another_user_namespace_is_who_it_is_outside() {
+    let site = Site::new();
+    let daemon = Daemon::ready_on(site.clone());
+    daemon.write("roles/app", &site.team_role(""));
+    let nobody = "setpriv --reuid 65534 --regid 65534 --clear-groups unshare --user --map-root-user";
+    let said = daemon.sh_fails(&format!("{nobody} cat $M/creds/app/token"));
+    assert!(said.contains("Permission denied"), "{said}");
+    assert!(site.made().is_empty());
+    daemon.sh("chown 65534 $M/creds/app");
+    let token = daemon.sh(&format!("{nobody} cat $M/creds/app/token"));
+    assert!(site.fake.is_live(&token));
 }

@@ -2,10 +2,12 @@
 
 mod lookup;
 mod policies;
+mod registry;
 mod request;
 mod show;
 mod slots;
 mod tokens;
+mod workspaces;
 
 use super::access::Caller;
 use super::answer::{Answer, Query};
@@ -25,10 +27,11 @@ pub struct Call<'a> {
 /// Either way it is an answer; `Err` is for `?`.
 pub type Outcome = Result<Answer, Answer>;
 
-/// What `ping` and discovery say, to anybody.
+/// What `ping`, discovery and packages say, to anybody.
 pub fn answer_anybody(world: &World, call: &Call<'_>) -> Answer {
     match call.route {
         Route::Ping => Answer::empty(204),
+        Route::ModulePackage => registry::package(world, call),
         _ => lookup::discovery(world),
     }
 }
@@ -37,7 +40,7 @@ pub fn answer_anybody(world: &World, call: &Call<'_>) -> Answer {
 pub fn answer(world: &mut World, caller: &Caller, call: &Call<'_>) -> Answer {
     let outcome = match call.route {
         Route::Any | Route::Unknown => Err(Answer::error(404)),
-        Route::Ping | Route::Discovery => Ok(answer_anybody(world, call)),
+        Route::Ping | Route::Discovery | Route::ModulePackage => Ok(answer_anybody(world, call)),
         Route::AccountDetails => lookup::account_details(world, caller),
         Route::ShowUser => lookup::show_user(world, caller, call),
         Route::ListOrganizations => lookup::list_organizations(world, caller, call),
@@ -59,6 +62,10 @@ pub fn answer(world: &mut World, caller: &Caller, call: &Call<'_>) -> Answer {
         Route::DeleteToken => tokens::delete(world, caller, call),
         Route::ShowTtlPolicies => policies::show(world, caller, call),
         Route::UpdateTtlPolicies => policies::update(world, caller, call),
+        Route::ModuleVersions => registry::versions(world, caller, call),
+        Route::ModuleDownload => registry::download(world, caller, call),
+        Route::ShowWorkspace => workspaces::show(world, caller, call),
+        Route::CurrentStateVersion => workspaces::current_state(),
     };
     outcome.unwrap_or_else(|error| error)
 }

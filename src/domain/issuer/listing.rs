@@ -20,9 +20,13 @@ use crate::domain::ports::ApiError;
 use crate::domain::timeline::earlier;
 use crate::domain::token::{Listed, TokenId};
 
-/// While a lost call may still arrive, a list is looked at again after this many times as long as it took: so the walks cost
-/// a tenth of the rate at most.
+/// While a lost call may still arrive, a list is walked again after this many times as long as it took: so the walks cost a
+/// tenth of the rate at most.
 const REUSE: u32 = 10;
+
+/// And after this part of the time that has passed since the call was given up. Searches that began together come back at
+/// about the same time, the later the less exactly.
+const STEADY: u32 = 8;
 
 /// What is listed together at a server: the tokens of a user, or those of all teams of an organization.
 type Key = (String, String);
@@ -64,7 +68,9 @@ impl Listing {
     fn serves(begun: Timestamp, took: Duration, since: Timestamp, now: Timestamp) -> bool {
         let settled = later(since, SETTLED);
         // What a walk after that has not seen was never made, however long ago the walk was.
-        begun > settled || (now <= settled && begun >= since && now <= later(begun, took * REUSE))
+        let passed = Duration::try_from(since.duration_until(now)).unwrap_or_default();
+        let good = (took * REUSE).max(passed / STEADY);
+        begun > settled || (now <= settled && begun > since && now <= later(begun, good))
     }
 }
 
@@ -136,10 +142,12 @@ mod tests {
     fn a_reading_serves_for_a_while_and_once_all_is_settled_for_ever() {
         let at = |second: i64| Timestamp::from_second(second).unwrap();
         let serves = |begun, took, now| Listing::serves(at(begun), Duration::from_secs(took), at(100), at(now));
-        assert!(serves(100, 2, 101), "just read");
-        assert!(serves(100, 2, 120), "ten times as long as it took");
-        assert!(!serves(100, 2, 121));
-        assert!(!serves(99, 2, 101), "read before the call was given up");
+        assert!(serves(101, 2, 102), "just read");
+        assert!(serves(101, 2, 121), "ten times as long as it took");
+        assert!(!serves(101, 2, 122));
+        assert!(!serves(101, 0, 102), "the next attempt of a single search");
+        assert!(serves(156, 0, 163) && !serves(154, 0, 163), "an eighth of the time that has passed");
+        assert!(!serves(100, 2, 101), "read before the call was given up");
         assert!(!serves(185, 60, 191), "settled, but the reading was before");
         assert!(!serves(190, 60, 191));
         assert!(serves(191, 0, 100_000), "a reading after that shows all there is");

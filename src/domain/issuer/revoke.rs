@@ -213,6 +213,11 @@ impl Issuer {
             let Some(mut one) = pending.change(serial) else { return };
             one.attempts += 1;
             one.next = later(now, backoff(one.attempts, now));
+            if cause == Cause::Settling {
+                // Then the next look is the last one.
+                let settled = later(one.since, SETTLED + BACKOFF_LEAST);
+                one.next = one.next.min(settled.max(later(now, BACKOFF_LEAST)));
+            }
             let told = one.reason.as_ref() != Some(&reason);
             (one.cause, one.reason) = (cause, Some(reason.clone()));
             told.then(|| one.doomed.clone())

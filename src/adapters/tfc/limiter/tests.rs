@@ -214,8 +214,8 @@ async fn a_reader_finds_a_place_at_once_among_revocations() {
         let passed = passed.lock().clone();
         all.extend(&passed);
         assert!(busiest_second(&all) <= ceiling as usize, "{ceiling}/s");
-        let rate = passed.len() as f64 / begun.elapsed().as_secs_f64();
-        assert!(rate >= 0.79 * f64::from(ceiling), "{rate} revocations a second of {ceiling}");
+        let rate = all.len() as f64 / begun.elapsed().as_secs_f64();
+        assert!(rate >= 0.79 * f64::from(ceiling), "{rate} calls a second of {ceiling}");
     }
 }
 
