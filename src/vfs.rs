@@ -36,7 +36,7 @@ use crate::domain::event::{Event, Observer};
 use crate::domain::issuer::Issuer;
 use crate::domain::lease::{Opener, Serial};
 
-pub use audit::{AuditEntry, AuditHealth, Auditor, DestinationHealth, LeaseFacts, Subject, Who};
+pub use audit::{AuditEntry, AuditHealth, Auditor, DestinationHealth, Subject, TokenFacts, Who};
 pub use doors::{Secret, env_name};
 pub use errno::{Errno, errno};
 pub use ino::{Door, Fixed, Ino, Node};

@@ -238,7 +238,11 @@ async fn what_becomes_of_tokens_and_roles() {
     a.m.remove("roles/web").await.unwrap();
     assert_eq!(a.take("role_removed").last().unwrap()["role"], "web");
     a.m.write("config", &format!("token = \"{ANCHOR}\"\n")).await.unwrap();
-    assert_eq!(a.only("config_written")["uid"], 0);
+    let line = a.only("config_written");
+    assert_eq!(
+        (&line["uid"], &line["anchor"], &line["token_hmac"]),
+        (&json!(0), &json!("default"), &json!(hmac(ANCHOR)))
+    );
     a.m.write_as(WEB, "rotate/config", b"\n").await.unwrap();
     assert_eq!(a.only("anchor_rotated")["uid"], 33);
     a.m.vfs.audit_daemon("daemon_stopped", Some("why".into()));

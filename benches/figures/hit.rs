@@ -22,6 +22,9 @@ const ROUNDS: usize = 15;
 const OF_CACHED: f64 = 1.15;
 const OF_DIRECT: f64 = 0.45;
 
+/// Ratio of hits with an audit trail in a file to hits without.
+const OF_UNRECORDED: f64 = 1.25;
+
 /// Longer than the time after which ends of leases are written.
 const WRITING: Duration = Duration::from_secs(6);
 
@@ -41,6 +44,7 @@ pub fn measure(table: &mut Table) -> Outcome {
     let all = sched_getaffinity(None)?;
     compare(table, "free", &paths)?;
     writes(table, &daemon, held)?;
+    recorded(table, &fake, &daemon)?;
     let mut one = CpuSet::new();
     one.set((0..CpuSet::MAX_CPU).find(|cpu| all.is_set(*cpu)).unwrap_or(0));
     let _held = File::open(daemon.token(0))?;
@@ -51,6 +55,31 @@ pub fn measure(table: &mut Table) -> Outcome {
     let result = compare(table, "same core", &paths);
     sched_setaffinity(None, &all)?;
     result
+}
+
+/// What an audit trail costs a hit: one that is written beside it, and one that it waits for.
+fn recorded(table: &mut Table, fake: &Fake, plain: &Daemon) -> Outcome {
+    let start = |name, required| {
+        let settings = format!("rate = 10000\naudit = {{ file = \"{name}.jsonl\", required = {required} }}");
+        Daemon::start(&Setup { settings: &settings, ..Setup::new(fake, name, 1) })
+    };
+    let (beside, before) = (start("audit", false)?, start("audit-required", true)?);
+    let paths = [plain.token(0), beside.token(0), before.token(0)];
+    let _held = paths.iter().map(File::open).collect::<Result<Vec<_>, _>>()?;
+    let (mut of_plain, mut times) = ([Vec::new(), Vec::new()], [const { Vec::new() }; 3]);
+    for _ in 0..ROUNDS {
+        let round = [slot(&paths[0])?, slot(&paths[1])?, slot(&paths[2])?];
+        for (all, time) in times.iter_mut().zip(round) {
+            all.push(time);
+        }
+        of_plain[0].push(round[1] / round[0]);
+        of_plain[1].push(round[2] / round[0]);
+    }
+    let [plain, beside, before] = times.map(|times| median(&times));
+    table.at_most("hit, free: with an audit trail against without", median(&of_plain[0]), OF_UNRECORDED, "");
+    table.report("the same, required", format!("{:.2}", median(&of_plain[1])));
+    table.report("hit, free: p50 without / with / with required", format!("{plain:.1}/{beside:.1}/{before:.1} µs"));
+    Ok(())
 }
 
 /// A token that nobody holds between two hits changes its end with every close; that must not be a commit each time.

@@ -45,7 +45,7 @@ impl Callers for ProcCallers {
 /// The file of the program that thread `tid` runs; ends in ` (deleted)` when it was removed or replaced since. Needs the
 /// right to trace it: an unprivileged daemon sees its own user's programs only.
 pub fn exe_of(tid: u32) -> Option<String> {
-    if tid == 0 {
+    if tid == 0 || !numbers_agree() {
         return None;
     }
     Some(fs::read_link(format!("/proc/{tid}/exe")).ok()?.to_string_lossy().into_owned())

@@ -109,4 +109,5 @@ const SETTINGS_ONLY: &[&str] = &[
     "allow_other",
     "threads",
     "deny_programs",
+    "audit",
 ];

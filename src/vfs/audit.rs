@@ -1,13 +1,12 @@
 //! What the audit trail is told, and by whom it is kept: [`Auditor`] is a port of the tree. `record.rs` says what is told.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::domain::name::RoleName;
+use crate::domain::name::{AnchorName, RoleName};
 use crate::domain::token::Token;
 
 /// Keeps the trail. Nothing that it is given is secret.
@@ -72,29 +71,25 @@ pub struct Subject {
     pub path: Option<String>,
     /// The role.
     pub role: Option<RoleName>,
-    /// The lease.
-    pub lease: Option<LeaseFacts>,
+    /// The anchor, where its own token is meant.
+    pub anchor: Option<AnchorName>,
+    /// The token.
+    pub token: Option<TokenFacts>,
 }
 
-/// What the trail says of a lease.
-#[derive(Clone, PartialEq, Eq)]
-pub struct LeaseFacts {
-    /// Its public name.
-    pub lease_id: String,
+/// What the trail says of a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenFacts {
+    /// Public name of its lease; `None` for an anchor's.
+    pub lease_id: Option<String>,
     /// Upstream's name of the token.
     pub token_id: Option<String>,
-    /// Whose token.
-    pub owner: String,
+    /// Whose it is, where that is known.
+    pub owner: Option<String>,
     /// Which kind.
-    pub credential_type: &'static str,
+    pub credential_type: Option<&'static str>,
     /// Stands for the token; `None` when we do not know it (any more).
     pub token_hmac: Option<String>,
-}
-
-impl fmt::Debug for LeaseFacts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LeaseFacts({} {:?} of {})", self.lease_id, self.token_id, self.owner)
-    }
 }
 
 /// How the trail goes.

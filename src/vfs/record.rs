@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use super::acting::acting;
-use super::audit::{AuditEntry, AuditHealth, Auditor, LeaseFacts, Subject, Who};
+use super::audit::{AuditEntry, AuditHealth, Auditor, Subject, TokenFacts, Who};
 use super::ino::{Door, Node};
 use super::opens::Open;
 use super::{Caller, Errno, Opened, Reply, Result, Vfs};
+use crate::domain::anchor::Anchor;
 use crate::domain::error::Ended;
 use crate::domain::event::Event;
 use crate::domain::lease::{LeaseRecord, Serial};
@@ -71,7 +72,7 @@ impl Vfs {
         let Some(below) = path.strip_prefix("creds/") else { return };
         let Some(auditor) = self.auditor() else { return };
         let role = below.split('/').next().and_then(|name| name.parse::<RoleName>().ok());
-        let subject = Subject { path: Some(path.to_owned()), role, lease: None };
+        let subject = Subject { path: Some(path.to_owned()), role, ..Subject::default() };
         let entry = AuditEntry::new(self.issuer.now(), "denied", Some(caller.into()), subject);
         auditor.note(AuditEntry { errno: Some(errno.name()), reason: Some(sentence.to_owned()), ..entry });
     }
@@ -167,8 +168,8 @@ impl Vfs {
             (book.name_of(number).cloned(), book.lease(lease).map(|lease| lease.record.clone()))
         };
         let path = role.as_ref().map(|role| door_path(role, door));
-        let lease = record.as_ref().and_then(|record| self.facts(record));
-        let subject = Arc::new(Subject { path, role, lease });
+        let token = record.as_ref().and_then(|record| self.facts(record));
+        let subject = Arc::new(Subject { path, role, token, ..Subject::default() });
         if matches!(node, Node::SharedDoor { .. }) && record.is_some_and(|record| record.serial == serial) {
             self.doors.keep_subject(node.ino(), &subject);
         }
@@ -185,13 +186,13 @@ impl Vfs {
         }
     }
 
-    fn facts(&self, record: &LeaseRecord) -> Option<LeaseFacts> {
+    fn facts(&self, record: &LeaseRecord) -> Option<TokenFacts> {
         let auditor = self.auditor()?;
-        Some(LeaseFacts {
-            lease_id: record.id.to_string(),
+        Some(TokenFacts {
+            lease_id: Some(record.id.to_string()),
             token_id: record.token_id.as_ref().map(|id| id.0.clone()),
-            owner: record.owner.to_string(),
-            credential_type: record.credential_type.as_str(),
+            owner: Some(record.owner.to_string()),
+            credential_type: Some(record.credential_type.as_str()),
             token_hmac: record.token.as_ref().map(|token| auditor.token_hmac(token)),
         })
     }
@@ -215,6 +216,23 @@ impl Vfs {
         auditor.note(AuditEntry::new(self.issuer.now(), "anchor_rotated", Some(caller.into()), subject));
     }
 
+    /// The anchors in force from now on, each with its token: one that leaks leads to when it came.
+    fn audit_anchors(&self, at: Timestamp, event: &Event, auditor: &dyn Auditor) {
+        let anchors: Vec<Anchor> = self.issuer.book().anchors().map(|(_, entry)| entry.anchor.clone()).collect();
+        let who = acting().map(Who::from);
+        for anchor in anchors {
+            let token = TokenFacts {
+                lease_id: None,
+                token_id: anchor.token_id.as_ref().map(|id| id.0.clone()),
+                owner: anchor.access.owner.as_ref().map(ToString::to_string),
+                credential_type: None,
+                token_hmac: Some(auditor.token_hmac(&anchor.access.token)),
+            };
+            let (path, anchor, token) = (Some("config".to_owned()), Some(anchor.name), Some(token));
+            auditor.note(AuditEntry::new(at, event.word(), who, Subject { path, anchor, token, role: None }));
+        }
+    }
+
     /// What the domain tells, as far as it is of interest to whoever looks back.
     pub(super) fn audit_event(&self, at: Timestamp, event: &Event) {
         let Some(auditor) = self.auditor() else { return };
@@ -231,13 +249,13 @@ impl Vfs {
             Event::Ended { .. } | Event::Refused { .. } | Event::Gone { .. } => (None, None),
             Event::RotationFailed { role, .. } => (None, Some(format!("rotate/{role}"))),
             Event::RoleWritten { role, .. } | Event::RoleRemoved { role } => (None, Some(format!("roles/{role}"))),
-            Event::ConfigWritten => (None, Some("config".to_owned())),
+            Event::ConfigWritten => return self.audit_anchors(at, event, &**auditor),
             // Attempts, not deeds; `status` and `revocations` have them.
             Event::RevocationDelayed { .. } | Event::AnchorTrouble { .. } => return,
         };
         let who = acting().map(Who::from).or(who);
-        let lease = event.lease().and_then(|record| self.facts(record));
-        let subject = Subject { path, role: event.role().cloned(), lease };
+        let token = event.lease().and_then(|record| self.facts(record));
+        let subject = Subject { path, role: event.role().cloned(), token, ..Subject::default() };
         let reason = match event {
             Event::RotationFailed { reason, .. } => Some(reason.clone()),
             _ => None,

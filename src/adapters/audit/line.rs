@@ -32,6 +32,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     credential_type: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    anchor: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     answer: Option<&'a str>,
@@ -44,7 +46,7 @@ struct Line<'a> {
 /// The line of an entry, without a line break.
 pub(super) fn of(entry: &AuditEntry, found: &Found) -> String {
     let (who, subject) = (entry.who, &entry.subject);
-    let lease = subject.lease.as_ref();
+    let token = subject.token.as_ref();
     json(&Line {
         time: stamp(entry.at),
         event: entry.event,
@@ -54,12 +56,13 @@ pub(super) fn of(entry: &AuditEntry, found: &Found) -> String {
         exe: found.exe.as_deref(),
         unit: found.unit.as_deref(),
         role: subject.role.as_ref().map(|role| role.as_str()),
-        lease_id: lease.map(|lease| lease.lease_id.as_str()),
-        token_id: lease.and_then(|lease| lease.token_id.as_deref()),
-        owner: lease.map(|lease| lease.owner.as_str()),
-        token_hmac: lease.and_then(|lease| lease.token_hmac.as_deref()),
+        lease_id: token.and_then(|token| token.lease_id.as_deref()),
+        token_id: token.and_then(|token| token.token_id.as_deref()),
+        owner: token.and_then(|token| token.owner.as_deref()),
+        token_hmac: token.and_then(|token| token.token_hmac.as_deref()),
         tid: who.map(|who| who.tid).filter(|tid| *tid != 0),
-        credential_type: lease.map(|lease| lease.credential_type),
+        credential_type: token.and_then(|token| token.credential_type),
+        anchor: subject.anchor.as_ref().map(|anchor| anchor.as_str()),
         path: subject.path.as_deref(),
         answer: entry.answer,
         errno: entry.errno,
