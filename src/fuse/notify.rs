@@ -7,7 +7,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
 
@@ -122,8 +122,7 @@ impl Teller {
         // The kernel answers ENOENT for what it does not know: nothing to do then.
         let told = match change {
             Change::Replaced { path, dir, node, name } => {
-                self.announce(&path);
-                self.device.send(&notice::delete(dir, node, &name))
+                self.announce(&path, || self.device.send(&notice::delete(dir, node, &name)))
             }
             Change::Removed { dir, node: Some(node), name } => self.device.send(&notice::delete(dir, node, &name)),
             Change::Removed { dir, node: None, name } => self.device.send(&notice::inval_entry(dir, &name)),
@@ -147,17 +146,29 @@ impl Teller {
     /// Writes a byte to our own file, which nobody keeps: inotify watchers of file and directory see MODIFY, which Node, Java
     /// and Go's fsnotify watch, and CLOSE_WRITE, which others do (fuse-nodes 7). An unprivileged daemon may not write-open a
     /// file of mode 0400; its watchers see ATTRIB.
-    fn announce(&self, path: &str) {
+    ///
+    /// The name goes between the open and the write: whoever is woken by the write and opens the name at once would else
+    /// put the new node there first, and then nothing tells those who watch the old one that it is gone (DELETE_SELF).
+    fn announce(&self, path: &str, remove: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let path = self.mount_point.join(path);
         let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
-        let opened = OpenOptions::new().write(true).custom_flags(flags).open(&path);
-        if opened.and_then(|mut file| file.write_all(b"\n")).is_err() {
-            let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
-            let times = rustix::fs::Timestamps { last_access: now, last_modification: now };
-            let follow = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-            if let Err(error) = rustix::fs::utimensat(rustix::fs::CWD, &path, &times, follow) {
-                tracing::debug!(%error, "a change could not be announced to inotify");
-            }
+        let Ok(mut file) = OpenOptions::new().write(true).custom_flags(flags).open(&path) else {
+            touch(&path);
+            return remove();
+        };
+        let removed = remove();
+        if let Err(error) = file.write_all(b"\n") {
+            tracing::debug!(%error, "a change could not be announced to inotify");
         }
+        removed
+    }
+}
+
+fn touch(path: &Path) {
+    let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+    let times = rustix::fs::Timestamps { last_access: now, last_modification: now };
+    let follow = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+    if let Err(error) = rustix::fs::utimensat(rustix::fs::CWD, path, &times, follow) {
+        tracing::debug!(%error, "a change could not be announced to inotify");
     }
 }
