@@ -1,6 +1,7 @@
 //! The outside world: every implementation of a port of [`crate::domain::ports`], and facts read from the system.
 
 pub mod accounts;
+pub mod audit;
 pub mod caller;
 pub mod clock;
 pub mod memory_store;

@@ -1,5 +1,6 @@
 //! The composition root: settings -> parts -> mount -> run -> drain. The only file that names every part.
 
+mod audit;
 mod health;
 mod reload;
 
@@ -14,7 +15,7 @@ use crate::adapters::accounts::SystemAccounts;
 use crate::adapters::caller::ProcCallers;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::memory_store::MemoryStore;
-use crate::adapters::sealing_key::SealingKeySettings;
+use crate::adapters::sealing_key::{Owners, SealingKey, SealingKeySettings};
 use crate::adapters::state_directory::{StateDirectory, StateError};
 use crate::adapters::tfc::{TfcClient, TfcSettings};
 use crate::config::Settings;
@@ -87,6 +88,19 @@ async fn serve(plan: &MountPlan, ready: impl FnOnce()) -> Result<(), Failure> {
     let (mut stop, mut hangup) = (Stop::new()?, listen(SignalKind::hangup())?);
     free_mount_point(&plan.mount_point)?;
     let parts = Parts::build(plan).await?;
+    let served = serve_parts(plan, &parts, &mut stop, &mut hangup, ready).await;
+    parts.audit.stopped(&parts.vfs, served.as_ref().err());
+    served
+}
+
+async fn serve_parts(
+    plan: &MountPlan,
+    parts: &Parts,
+    stop: &mut Stop,
+    hangup: &mut Signal,
+    ready: impl FnOnce(),
+) -> Result<(), Failure> {
+    parts.audit.started(&parts.vfs, plan);
     parts.apply_file(&plan.settings).await?;
     let settings = &plan.settings;
     let mount = MountSettings {
@@ -126,6 +140,7 @@ async fn serve(plan: &MountPlan, ready: impl FnOnce()) -> Result<(), Failure> {
         left = parts.issuer.drain(STOP) => left,
         name = stop.second() => {
             tracing::warn!(signal = name, "leaving at once; what is not revoked yet stays in the ledger");
+            parts.audit.stopped(&parts.vfs, None);
             process::exit(ExitCode::Interrupted as i32);
         }
     };
@@ -205,6 +220,7 @@ fn mount_failure(path: &Path, error: &std::io::Error) -> Failure {
 struct Parts {
     issuer: Arc<Issuer>,
     vfs: Arc<Vfs>,
+    audit: Arc<audit::Audit>,
     /// The task that asks upstream about what the settings file names.
     asking: Arc<parking_lot::Mutex<Option<tokio::task::JoinHandle<()>>>>,
 }
@@ -213,7 +229,9 @@ impl Parts {
     async fn build(plan: &MountPlan) -> Result<Self, Failure> {
         let settings = &plan.settings;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let ledger = Ledger::new(open_store(plan)?);
+        let audit_places = audit::open(settings.audit.as_ref(), &plan.mount_point)?;
+        let (store, sealing_key) = open_store(plan)?;
+        let ledger = Ledger::new(store);
         let state = |error: crate::domain::ports::StoreError| Failure::from(StateError::from(error));
         let contents = ledger.load().await.map_err(state)?;
         let book = Book::new(settings.limits(), contents, clock.now());
@@ -237,6 +255,7 @@ impl Parts {
             allow_organization_anchor_rotation: settings.allow_organization_anchor_rotation,
         };
         let runtime = tokio::runtime::Handle::current();
+        let audit = audit::Audit::start(settings.audit.clone(), audit_places, clock.clone(), &sealing_key)?;
         let issuer = Issuer::new(book, ledger, api.clone(), clock, relay.clone(), issuer_settings, runtime);
         let vfs_settings = VfsSettings {
             uid: settings.uid.unwrap_or_else(|| rustix::process::geteuid().as_raw()),
@@ -245,23 +264,32 @@ impl Parts {
             open_deadline: settings.open_deadline,
             rotate_deadline: settings.rotate_deadline,
             deadline: settings.deadline,
+            deny_programs: settings.deny_programs.clone(),
             version: env!("CARGO_PKG_VERSION"),
         };
         let upstreams = Arc::new(health::ClientHealth(api));
         let vfs = Vfs::new(issuer.clone(), Arc::new(ProcCallers), upstreams, Arc::new(SystemAccounts), vfs_settings)
             .map_err(|error| Failure::new(ExitCode::State, error.to_string()))?;
+        vfs.audit_with(audit.trail());
         relay.connect(&vfs);
-        Ok(Self { issuer, vfs, asking: Arc::default() })
+        Ok(Self { issuer, vfs, audit: Arc::new(audit), asking: Arc::default() })
     }
 }
 
-fn open_store(plan: &MountPlan) -> Result<Arc<dyn Store>, Failure> {
+/// The ledger's store, and the key that seals it; without a state, one that nobody else has.
+fn open_store(plan: &MountPlan) -> Result<(Arc<dyn Store>, SealingKey), Failure> {
     if plan.ephemeral {
-        return Ok(Arc::new(MemoryStore::new()));
+        let key = SealingKey::random().map_err(|error| {
+            Failure::new(ExitCode::Internal, format!("the kernel gives no random numbers: {error}"))
+        })?;
+        return Ok((Arc::new(MemoryStore::new()), key));
     }
     let keys = key_settings(&plan.settings);
     let state = StateDirectory::prepare(&keys.state_directory)?;
-    Ok(Arc::new(state.open(&keys)?))
+    let store = Arc::new(state.open(&keys)?);
+    // Now: a rekey that was interrupted is finished.
+    let key = keys.find(Owners::Trusted).map_err(StateError::from)?.key;
+    Ok((store, key))
 }
 
 /// Where the state and its key are, as settings and environment say.

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod audit;
 mod state;
 mod terraform;
 
@@ -9,6 +10,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub use self::audit::AuditCommand;
 pub use self::state::{StateArgs, StateCommand};
 pub use self::terraform::{ExecArgs, ExecDoor, HelperArgs, HelperVerb, arguments};
 use crate::domain::document::nearest;
@@ -143,6 +145,12 @@ pub enum Command {
         /// What to do with it.
         #[command(subcommand)]
         command: StateCommand,
+    },
+    /// Find a token in the audit trail.
+    Audit {
+        /// What to do.
+        #[command(subcommand)]
+        command: AuditCommand,
     },
     /// Free everybody when the daemon of a mount is killed; started by `mount` itself.
     #[command(hide = true)]

@@ -2,6 +2,7 @@
 //! `exec` and `terraform_credentials` open a credential there and keep it open; `state` works on the state directory while no
 //! daemon does.
 
+mod audit;
 mod check;
 mod credential;
 mod exec;
@@ -46,6 +47,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             Failure::new(ExitCode::Internal, format!("this is started by `tfcfs mount` only: {error}"))
         }),
         Command::State { command } => state::run(&command),
+        Command::Audit { command } => audit::run(&command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tfcfs", &mut script);

@@ -1,5 +1,6 @@
 //! The daemon's settings: one TOML file, checked whole before anything is changed.
 
+mod audit;
 mod file;
 mod token_file;
 
@@ -11,6 +12,8 @@ use crate::domain::anchor::Access;
 use crate::domain::document::RoleSpec;
 use crate::domain::name::{AnchorName, RoleName};
 use crate::domain::role::Limits;
+
+pub use self::audit::AuditSettings;
 
 /// Where the file is when nobody says.
 pub const DEFAULT_FILE: &str = "/etc/tfcfs/tfcfs.toml";
@@ -79,6 +82,10 @@ pub struct Settings {
     pub threads: usize,
     /// Anchors of organizations may be rotated, although a lost answer locks the daemon out.
     pub allow_organization_anchor_rotation: bool,
+    /// Names of programs whose opens in `creds/` are refused.
+    pub deny_programs: Vec<String>,
+    /// Where the audit trail is kept; `None` = nowhere.
+    pub audit: Option<AuditSettings>,
     /// Anchors of this file.
     pub anchors: Vec<(AnchorName, Access)>,
     /// Roles of this file.
@@ -107,6 +114,8 @@ impl Default for Settings {
             allow_other: false,
             threads: 2,
             allow_organization_anchor_rotation: false,
+            deny_programs: Vec::new(),
+            audit: None,
             anchors: Vec::new(),
             roles: Vec::new(),
         }

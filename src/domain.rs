@@ -23,3 +23,4 @@ pub mod printable;
 pub mod role;
 pub mod timeline;
 pub mod token;
+pub mod unit;

@@ -4,6 +4,8 @@
 //! call nobody and touch no disk. Only OPEN, WRITE, FLUSH, UNLINK, RENAME and SETATTR may have to wait; they return
 //! [`Reply::Later`] then, with a deadline inside.
 
+mod acting;
+mod audit;
 mod changing;
 mod control;
 mod creds;
@@ -16,6 +18,7 @@ mod journal;
 mod metrics;
 mod opens;
 mod ports;
+mod record;
 mod revocations;
 mod tree;
 mod writing;
@@ -33,6 +36,7 @@ use crate::domain::event::{Event, Observer};
 use crate::domain::issuer::Issuer;
 use crate::domain::lease::{Opener, Serial};
 
+pub use audit::{AuditEntry, AuditHealth, Auditor, DestinationHealth, LeaseFacts, Subject, Who};
 pub use doors::{Secret, env_name};
 pub use errno::{Errno, errno};
 pub use ino::{Door, Fixed, Ino, Node};
@@ -55,6 +59,9 @@ pub struct VfsSettings {
     pub rotate_deadline: Duration,
     /// Longest wait of all else.
     pub deadline: Duration,
+    /// Names of programs that may open nothing in `creds/`: indexers, which would make tokens and keep them. A program
+    /// chooses its name, so this keeps the clumsy out and nobody else.
+    pub deny_programs: Vec<String>,
     /// Version shown in `status`.
     pub version: &'static str,
 }
@@ -130,6 +137,7 @@ pub struct Vfs {
     doors: creds::DoorTable,
     drafts: drafts::Drafts,
     snapshots: control::Snapshots,
+    trail: record::Trail,
     started_at: Timestamp,
     /// Serials from here on were given out by this daemon.
     first_serial: Serial,
@@ -166,6 +174,7 @@ impl Vfs {
             doors: creds::DoorTable::default(),
             drafts: drafts::Drafts::default(),
             snapshots: control::Snapshots::default(),
+            trail: record::Trail::default(),
             started_at,
             first_serial,
             announcer: std::sync::atomic::AtomicU32::new(0),
@@ -204,10 +213,7 @@ impl Vfs {
 
     /// Turns an error into an errno, with a line in `errors`.
     fn fail(&self, caller: Caller, path: &str, error: &Error) -> Errno {
-        let errno = errno(error);
-        self.counters.error(errno);
-        self.errors.add(self.issuer.now(), caller.uid, path, errno, &error.to_string());
-        errno
+        self.refuse(caller, path, errno(error).0, &error.to_string())
     }
 
     /// The same for what only the tree knows.
@@ -215,6 +221,7 @@ impl Vfs {
         let errno = Errno(errno);
         self.counters.error(errno);
         self.errors.add(self.issuer.now(), caller.uid, path, errno, sentence);
+        self.audit_denied(caller, path, errno, sentence);
         errno
     }
 }

@@ -230,6 +230,10 @@ fn role() -> impl Strategy<Value = Role> {
                 rotate_every: rotate_every
                     .filter(|time| (slot || share != Share::Open) && times.2.is_none_or(|least| *time >= least)),
                 access: Access { uid: access.0, gid: access.1, mode: access.2 },
+                allow_units: match access.0 {
+                    Some(uid) if uid % 2 == 1 => vec!["a.service".parse().unwrap(), "/b/\"c".parse().unwrap()],
+                    _ => Vec::new(),
+                },
                 anchor: anchor.parse().unwrap_or_default(),
             }
         })

@@ -172,8 +172,20 @@ fn modes_and_accounts() {
 }
 
 #[test]
-fn what_this_version_does_not_have() {
-    value_refused("allow_units = [\"a.service\"]", &["allow_units is not supported by this version of tfcfs"]);
+fn units() {
+    let units = |text: &str| {
+        let role = role(format!("team_id=team-1\nallow_units={text}\n"));
+        role.allow_units.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(units("[\"a.service\", \"/x.slice/y\"]"), ["a.service", "/x.slice/y"]);
+    assert_eq!(units("a.service"), ["a.service"]);
+    value_refused("allow_units = []", &["allow_units is empty; leave the key out to allow every unit"]);
+    value_refused("allow_units = 7", &["allow_units must be a list of texts, not a whole number"]);
+    value_refused("allow_units = [7]", &["allow_units must be a list of texts, not a whole number in it"]);
+    value_refused("allow_units = [\"backup\"]", &["allow_units \"backup\" is not the name of a unit", ".service"]);
+    value_refused("allow_units = [\"/a/../b\"]", &["allow_units \"/a/../b\" is not a cgroup path"]);
+    let many = vec!["\"a.service\""; 65].join(",");
+    value_refused(&format!("allow_units = [{many}]"), &["allow_units has more than 64 entries"]);
 }
 
 #[test]

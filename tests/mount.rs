@@ -1,5 +1,5 @@
 //! The real program on a real mount, against the fake upstream over HTTP. Needs `/dev/fuse`, root and the tools that
-//! `.ci/run` installs: a missing tool fails its test.
+//! `.ci/packages` installs: a missing tool fails its test.
 
 #[allow(dead_code, reason = "the tests use a part of the fake")]
 #[path = "../examples/fake_tfc/mod.rs"]
@@ -8,11 +8,13 @@ mod fake;
 mod mount {
     pub mod support;
 
+    mod audit;
     mod bad_config;
     mod bind_mounts;
     mod exec;
     mod exec_errors;
     mod handles;
+    mod hostile;
     mod no_hang;
     mod permissions;
     mod readers;
@@ -22,6 +24,7 @@ mod mount {
     mod terraform;
     mod terraform_helper;
     mod terraform_program;
+    mod units;
     mod versions;
     mod writers;
 }

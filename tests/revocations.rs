@@ -5,6 +5,7 @@ mod common;
 use common::api::Fault;
 use common::machine::{Machine, root};
 use common::seconds;
+use tfcfs::domain::lease::Phase;
 use tfcfs::domain::ports::ApiErrorKind;
 use tfcfs::vfs::{Caller, Errno};
 
@@ -166,4 +167,42 @@ async fn tokens_that_are_hidden_from_the_anchor_stop_those_of_their_owner_only()
         m.pass(seconds(10)).await;
     }
     assert_eq!((m.api.live().len(), pending_ids(&m).len()), (0, 0));
+}
+
+#[tokio::test]
+async fn many_lost_answers_are_found_by_a_few_walks_through_the_list() {
+    let m = machine(0).await;
+    let faults = [Fault::Lost, Fault::After(ApiErrorKind::Timeout)];
+    m.api.script("create", faults.iter().cycle().take(60).cloned());
+    for _ in 0..60 {
+        m.cat("creds/app/token").await.unwrap_err();
+    }
+    m.settle().await;
+    assert_eq!((m.api.live().len(), pending_ids(&m).len()), (0, 30), "those that were made are gone at once");
+    // A search begins with a walk of its own when nobody has walked since the call was lost.
+    m.api.forget_calls();
+    for _ in 0..91 {
+        m.pass(seconds(1)).await;
+    }
+    assert_eq!(pending_ids(&m), [] as [&str; 0]);
+    let walks = m.api.count("list");
+    assert!(walks <= 15, "{walks} walks for 30 searches of 91 s");
+}
+
+#[tokio::test]
+async fn all_endings_are_durable_before_most_of_them_have_their_turn_upstream() {
+    let m = machine(40).await;
+    m.api.script("revoke", vec![Fault::Slow(seconds(3600)); 40]);
+    m.remove("roles/app").await.unwrap();
+    m.pass(seconds(11)).await;
+    m.settle().await;
+    assert_eq!((m.api.count("revoke"), pending_ids(&m).len()), (8, 40));
+    let decided = m.issuer.book().leases().filter(|lease| lease.record.phase == Phase::Revoking).count();
+    assert_eq!(decided, 40);
+    // Who waits for one does not stand in that line.
+    m.write("roles/other", FRESH).await.unwrap();
+    m.cat("creds/other/token").await.unwrap();
+    let id = m.list("leases/other").remove(0);
+    tokio::time::timeout(seconds(10), m.remove(&format!("leases/other/{id}"))).await.unwrap().unwrap();
+    assert_eq!(m.api.count("revoke"), 9);
 }

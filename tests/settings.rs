@@ -75,6 +75,7 @@ fn a_full_file() {
         allow_other = true
         threads = 4
         allow_organization_anchor_rotation = true
+        audit = { file = "audit.jsonl", journald = true, required = true }
 
         [anchors.default]
         token_file = "token"
@@ -104,6 +105,8 @@ fn a_full_file() {
     assert_eq!((settings.deadline, settings.delete_grace), (Duration::from_secs(1), Duration::from_secs(15)));
     assert_eq!((settings.rate, settings.threads, settings.mode), (10, 4, 0o440));
     assert!(settings.allow_organization_anchor_rotation);
+    let audit = settings.audit.unwrap();
+    assert_eq!((audit.file, audit.journald, audit.required), (at("audit.jsonl"), true, true));
     assert_eq!((settings.uid, settings.gid, settings.allow_other), (Some(0), Some(0), true));
     assert_eq!(settings.proxy.map(|proxy| proxy.0).as_deref(), Some("http://proxy.example:3128"));
     assert_eq!(settings.no_proxy.as_deref(), Some("localhost,.example"));
@@ -182,6 +185,29 @@ fn anchors() {
     refused(&with("rotate_every = \"1d\""), &["rotate_every in [anchors.default] is not possible", "token_file"]);
     let settings = load(&directory(), &with("address = \"http://tfe.example\"\ninsecure = true")).unwrap();
     assert!(settings.anchors[0].1.address.insecure());
+}
+
+#[test]
+fn audit() {
+    for (text, words) in [
+        ("\naudit = true\n", "line 2: audit must be a table: [audit], with file ="),
+        ("audit = \"/var/log/a\"\n", "line 1: audit must be a table"),
+        ("rate = 5\n[audit]\n", "line 2: [audit] says nowhere to keep the trail: add file = "),
+        ("[audit]\njournald = false\n", "says nowhere to keep the trail"),
+        ("[audit]\nrequired = true\n", "line 2: [audit] says nowhere to keep the trail: add file = "),
+        ("[audit]\nfile = \"\"\n", "line 2: file in [audit] is empty"),
+        ("[audit]\nfile = 7\n", "line 2: file in [audit] must be text"),
+        ("[audit]\njournald = \"yes\"\n", "line 2: journald in [audit] must be true or false"),
+        ("[audit]\nfile = \"a\"\nrequired = 1\n", "line 3: required in [audit] must be true or false"),
+        ("[audit]\nfil = \"a\"\n", "line 2: unknown key \"fil\" in [audit]; did you mean \"file\"?"),
+        ("[audit.file]\nx = 1\n", "file in [audit] must be text, not a table"),
+        ("[[audit]]\nfile = \"a\"\n", "audit must be a table"),
+        ("audit_required = true\n", "unknown key \"audit_required\"; write it as required in [audit]"),
+    ] {
+        refused(text, &[words]);
+    }
+    let settings = load(&directory(), "[audit]\njournald = true\n").unwrap().audit.unwrap();
+    assert_eq!((settings.file, settings.journald, settings.required), (None, true, false));
 }
 
 #[test]

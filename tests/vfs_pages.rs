@@ -126,3 +126,52 @@ async fn an_opener_between_claim_and_handle_counts_as_a_reader() {
     assert_eq!(rewritten_to(&m, node), None);
     assert_eq!(m.read(&reader).unwrap().len(), 90);
 }
+
+/// `tar` looks, opens, and looks again: a first open that moved the time of change was "file changed as we read it".
+#[tokio::test]
+async fn a_node_has_one_mtime_before_and_after_its_token_is_made() {
+    let m = machine(TEAM).await;
+    let (node, announced) = m.walk(root(), "creds/app/token").unwrap();
+    m.pass(seconds(100)).await;
+    let opened = m.vfs.open(root(), node.ino(), 0).wait().await.unwrap();
+    assert_eq!(m.vfs.getattr(node.ino()).unwrap().mtime, announced.mtime);
+    m.pass(seconds(100)).await;
+    m.write("rotate/app", "\n").await.unwrap();
+    let (successor, later) = m.walk(root(), "creds/app/token").unwrap();
+    assert!(successor != node && later.mtime > announced.mtime, "whoever polls the time sees a change");
+    m.close(opened);
+}
+
+/// A program that sizes its buffer before it opens read 90 bytes of the first token of every role, where upstream's have
+/// 120: what one role's token was tells of the next role's.
+#[tokio::test]
+async fn a_role_without_a_token_is_announced_with_the_usual_size() {
+    let m = machine(TEAM).await;
+    m.write("roles/other", TEAM).await.unwrap();
+    let (before, announced) = m.walk(root(), "creds/other/token").unwrap();
+    assert_eq!(announced.size, 90);
+    m.api.set_token_length(120);
+    m.cat("creds/app/token").await.unwrap();
+    // It was announced too early, and is made true at its first open.
+    m.told.rewritten.lock().clear();
+    let opened = m.vfs.open(root(), before.ino(), 0).wait().await.unwrap();
+    assert_eq!((m.read(&opened).unwrap().len(), rewritten_to(&m, before)), (120, Some(120)));
+    m.write("roles/new", TEAM).await.unwrap();
+    assert_eq!(m.walk(root(), "creds/new/token").unwrap().1.size, 120);
+}
+
+/// Go's fsnotify, Node and Java watch for a MODIFY, which only a write makes; a write-open alone told them nothing.
+#[tokio::test]
+async fn the_announcer_may_write_a_byte_that_nobody_keeps() {
+    let m = machine(TEAM).await;
+    let token = m.cat("creds/app/token").await.unwrap();
+    let announcer = Caller { tid: 4711, ..root() };
+    let (node, _) = m.walk(root(), "creds/app/token").unwrap();
+    assert_eq!(m.vfs.open(announcer, node.ino(), libc::O_WRONLY).wait().await.err(), Some(Errno(libc::EACCES)));
+    m.vfs.set_announcer(announcer.tid);
+    let opened = m.vfs.open(announcer, node.ino(), libc::O_WRONLY).wait().await.unwrap();
+    assert_eq!(m.vfs.write(announcer, opened.handle, 0, b"\n").wait().await, Ok(1));
+    m.close(opened);
+    assert_eq!(m.cat("creds/app/token").await.unwrap(), token);
+    assert_eq!(m.api.live().len(), 1);
+}

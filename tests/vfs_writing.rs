@@ -293,3 +293,19 @@ async fn what_the_configuration_file_owns_is_read_only() {
     m.issuer.apply_file(vec![], vec![]).await.unwrap();
     assert_eq!(m.list("roles"), ["app"]);
 }
+
+/// A copy of the writer's handle, in a child that has not come to its exec yet, outlived the commit: the name of the role that was
+/// then renamed stayed in `roles/` as an empty file.
+#[tokio::test]
+async fn a_committed_draft_does_not_keep_the_name_of_a_role_that_is_gone() {
+    let m = Machine::new().await;
+    let opened = m.create_or_open(root(), "roles/app", WRITE).await.unwrap();
+    assert!(m.walk(root(), "roles/app").is_ok(), "it is being written");
+    m.vfs.write(root(), opened.handle, 0, TEAM.as_bytes()).wait().await.unwrap();
+    m.vfs.flush(root(), opened.handle).wait().await.unwrap();
+    m.rename("roles/app", "roles/other").await.unwrap();
+    assert_eq!(m.walk(root(), "roles/app").err(), Some(Errno(libc::ENOENT)));
+    m.vfs.release(opened.handle);
+    m.settle().await;
+    assert_eq!(m.list("roles"), ["other"]);
+}

@@ -112,7 +112,7 @@ impl Daemon {
 
     /// The state of the daemon, as a file.
     pub fn status(&self) -> PathBuf {
-        self.mount_point.join("status")
+        self.path("status")
     }
 
     /// Ends it as a service manager does, and waits for it.
@@ -131,6 +131,11 @@ impl Daemon {
     /// The token of the role with a number.
     pub fn token(&self, role: usize) -> PathBuf {
         self.mount_point.join(format!("creds/r{role}/token"))
+    }
+
+    /// A path in its mount.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.mount_point.join(path)
     }
 
     /// Its process.

@@ -6,15 +6,18 @@
 #![allow(missing_docs, reason = "a program")]
 
 mod bare;
+mod clients;
 mod daemon;
 #[allow(dead_code, reason = "the figures use a part of the fake")]
 #[path = "../../examples/fake_tfc/mod.rs"]
 mod fake;
 mod filled;
+mod handles;
 mod hit;
 mod idle;
 mod mint;
 mod rate;
+mod reconcile;
 mod requests;
 mod stampede;
 mod start;
@@ -30,12 +33,18 @@ use table::Table;
 const SUBJECTS: &[(&str, Measure)] = &[
     ("requests", requests::measure),
     ("hit", hit::measure),
+    ("clients", clients::measure),
+    ("handles", handles::measure),
     ("mint", mint::measure),
     ("stampede", stampede::measure),
     ("rate", rate::measure),
     ("idle", idle::measure),
     ("start", start::measure),
+    ("reconcile", reconcile::measure),
 ];
+
+/// What is measured only when it is named: it takes a quarter of an hour.
+const LONG: &[(&str, Measure)] = &[("reconcile-10000", reconcile::measure_all)];
 
 /// Adds the figures of one subject to the table.
 type Measure = fn(&mut Table) -> Outcome;
@@ -62,14 +71,15 @@ fn run(arguments: &[String]) -> Outcome<ExitCode> {
     let (flags, wanted): (Vec<&String>, Vec<&String>) =
         arguments.iter().partition(|argument| argument.starts_with("--"));
     let check = flags.iter().any(|flag| *flag == "--check");
-    let known = |name: &str| SUBJECTS.iter().any(|(subject, _)| *subject == name);
+    let known = |name: &str| SUBJECTS.iter().chain(LONG).any(|(subject, _)| *subject == name);
     if flags.iter().any(|flag| *flag != "--check") || !wanted.iter().all(|name| known(name)) {
-        let subjects: Vec<&str> = SUBJECTS.iter().map(|(subject, _)| *subject).collect();
+        let subjects: Vec<&str> = SUBJECTS.iter().chain(LONG).map(|(subject, _)| *subject).collect();
         return Err(format!("usage: [--check] [SUBJECT…], of {}", subjects.join(", ")).into());
     }
     let mut table = Table::default();
-    for (subject, measure) in SUBJECTS {
-        if wanted.is_empty() || wanted.iter().any(|name| name == subject) {
+    for (subject, measure) in SUBJECTS.iter().chain(LONG) {
+        let all = wanted.is_empty() && SUBJECTS.iter().any(|(other, _)| other == subject);
+        if all || wanted.iter().any(|name| name == subject) {
             eprintln!("measuring: {subject}");
             measure(&mut table).map_err(|error| format!("{subject}: {error}"))?;
         }

@@ -61,6 +61,13 @@ impl Fake {
         world.tokens.by_secret(secret).map(|row| world.info(row))
     }
 
+    /// The newest token whose secret is such: for readers that show a digest only.
+    pub fn token_where(&self, is_such: impl Fn(&str) -> bool) -> Option<TokenInfo> {
+        let world = self.shared.world.lock();
+        let rows = world.tokens.all();
+        rows.into_iter().rev().find(|row| is_such(&row.secret)).map(|row| world.info(row))
+    }
+
     /// What is known about a token, also when it is gone.
     pub fn token(&self, id: &str) -> Option<TokenInfo> {
         let world = self.shared.world.lock();

@@ -1,6 +1,7 @@
 //! Facts about a calling thread, as `/proc` tells them. Everything fails closed: what cannot be read is unknown.
 
 use std::fs;
+use std::sync::OnceLock;
 
 use crate::vfs::{Callers, Exit};
 
@@ -18,13 +19,36 @@ impl Callers for ProcCallers {
         unit_of(tid)
     }
 
+    fn program(&self, tid: u32) -> Option<String> {
+        // The process's: a thread may have a name of its own.
+        let process = thread_group(tid)?;
+        Some(read(process, "comm")?.trim_end_matches('\n').to_owned())
+    }
+
     fn process(&self, tid: u32) -> Option<u32> {
         thread_group(tid)
+    }
+
+    fn exe(&self, tid: u32) -> Option<String> {
+        exe_of(tid)
+    }
+
+    fn runs_as(&self, tid: u32, uid: u32) -> bool {
+        read(tid, "status").is_some_and(|status| has_uid(&status, uid))
     }
 
     fn exit(&self, tid: u32) -> Exit {
         exit_state(tid)
     }
+}
+
+/// The file of the program that thread `tid` runs; ends in ` (deleted)` when it was removed or replaced since. Needs the
+/// right to trace it: an unprivileged daemon sees its own user's programs only.
+pub fn exe_of(tid: u32) -> Option<String> {
+    if tid == 0 {
+        return None;
+    }
+    Some(fs::read_link(format!("/proc/{tid}/exe")).ok()?.to_string_lossy().into_owned())
 }
 
 /// The cgroup that thread `tid` runs in, e.g. `/system.slice/backup.service`.
@@ -44,8 +68,22 @@ pub fn thread_group(tid: u32) -> Option<u32> {
     parse_tgid(&read(tid, "status")?)
 }
 
+/// Whether `/proc` numbers processes as we, and the requests, do. In a pid namespace of our own with the `/proc` of another
+/// one, every number would be somebody else's.
+fn numbers_agree() -> bool {
+    static AGREE: OnceLock<bool> = OnceLock::new();
+    *AGREE.get_or_init(|| {
+        let own = fs::read_link("/proc/self").ok().and_then(|link| link.to_str()?.parse().ok());
+        let agree = own == Some(std::process::id());
+        if !agree {
+            tracing::warn!("/proc is not of this pid namespace: nothing is known about callers, so allow_units denies all; mount a /proc here");
+        }
+        agree
+    })
+}
+
 fn read(tid: u32, file: &str) -> Option<String> {
-    if tid == 0 {
+    if tid == 0 || !numbers_agree() {
         return None;
     }
     // A command name may be any bytes; all that is looked at is ASCII, or a cgroup that then matches nothing.
@@ -80,6 +118,12 @@ fn parse_stat(text: &str) -> Exit {
 /// The kernel escapes line breaks in the name above it, so that no name can fake this line.
 fn parse_tgid(text: &str) -> Option<u32> {
     text.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
+}
+
+/// Real, effective, saved and filesystem id: a program that gave up its right since still counts.
+fn has_uid(text: &str, uid: u32) -> bool {
+    let ids = text.lines().find_map(|line| line.strip_prefix("Uid:"));
+    ids.is_some_and(|ids| ids.split_ascii_whitespace().any(|id| id.parse() == Ok(uid)))
 }
 
 #[cfg(test)]
@@ -140,10 +184,14 @@ mod tests {
 
     #[test]
     fn this_process_runs_and_nobody_is_unknown() {
-        assert_eq!(exit_state(std::process::id()), Exit::Running);
+        let me = std::process::id();
+        assert_eq!(exit_state(me), Exit::Running);
+        assert_eq!(exe_of(me), std::env::current_exe().ok().map(|exe| exe.to_string_lossy().into_owned()));
+        assert!(ProcCallers.runs_as(me, rustix::process::geteuid().as_raw()) && !ProcCallers.runs_as(me, 4_000_000));
         for tid in [0, u32::MAX] {
             assert_eq!(exit_state(tid), Exit::Unknown);
-            assert_eq!((unit_of(tid), thread_group(tid)), (None, None));
+            assert_eq!((unit_of(tid), thread_group(tid), exe_of(tid)), (None, None, None));
+            assert!(!ProcCallers.runs_as(tid, 0));
         }
     }
 

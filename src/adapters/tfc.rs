@@ -32,6 +32,7 @@ pub use health::{CallCount, UpstreamHealth};
 pub use settings::{LIST_FACTOR, TfcError, TfcSettings};
 
 use self::answer::Answer;
+use self::limiter::Urgency;
 use self::paging::List;
 use self::request::{Call, Caller, Verb};
 use self::retry::Repeat;
@@ -79,6 +80,7 @@ impl TfcClient {
             body: None,
             repeat,
             may_be_absent: false,
+            urgency: Urgency::Awaited,
             deadline: self.deadline(),
             patience: Duration::ZERO,
         }
@@ -88,8 +90,14 @@ impl TfcClient {
         self.caller.call(self.call(access, Verb::Get, path, Repeat::Harmless)).await
     }
 
-    async fn all(&self, access: &Access, path: &str, deadline: Instant) -> Result<Vec<Value>, ApiError> {
-        let list = List { access, path, page_time: self.settings.call_deadline, deadline };
+    async fn all(
+        &self,
+        access: &Access,
+        path: &str,
+        urgency: Urgency,
+        deadline: Instant,
+    ) -> Result<Vec<Value>, ApiError> {
+        let list = List { access, path, urgency, page_time: self.settings.call_deadline, deadline };
         paging::read(&self.caller, &list).await
     }
 
@@ -108,6 +116,12 @@ impl TfcClient {
 impl TokenApi for TfcClient {
     async fn whoami(&self, access: &Access) -> Result<Identity, ApiError> {
         let answer = self.get(access, paths::ACCOUNT_DETAILS).await?;
+        self.read(access, &answer, wire::identity)
+    }
+
+    async fn whoami_in_background(&self, access: &Access) -> Result<Identity, ApiError> {
+        let call = self.call(access, Verb::Get, paths::ACCOUNT_DETAILS, Repeat::Harmless);
+        let answer = self.caller.call(Call { urgency: Urgency::Background, ..call }).await?;
         self.read(access, &answer, wire::identity)
     }
 
@@ -138,7 +152,8 @@ impl TokenApi for TfcClient {
     /// effect.
     async fn revoke(&self, access: &Access, id: &TokenId) -> Result<(), ApiError> {
         let path = paths::token(&id.0)?;
-        self.caller.call(self.call(access, Verb::Delete, &path, Repeat::Harmless)).await.map(drop)
+        let call = self.call(access, Verb::Delete, &path, Repeat::Harmless);
+        self.caller.call(Call { urgency: Urgency::Background, ..call }).await.map(drop)
     }
 
     /// Upstream answers 404 both to an empty slot and to one that it hides: both are `None` here. Who must tell them apart asks with a
@@ -162,7 +177,7 @@ impl TokenApi for TfcClient {
             // Has a slot and nothing else.
             Owner::Organization { .. } => Ok(Vec::new()),
             Owner::User { id } => {
-                let entries = self.all(access, &paths::user_tokens(id)?, deadline).await?;
+                let entries = self.all(access, &paths::user_tokens(id)?, Urgency::Background, deadline).await?;
                 Ok(entries.iter().filter_map(wire::listed).collect())
             }
             Owner::Team { id } => {
@@ -174,7 +189,8 @@ impl TokenApi for TfcClient {
                     let detail = "the tokens of a team are listed by its organization, and upstream does not name it: set organization in the role";
                     ApiError::new(ApiErrorKind::Invalid, detail)
                 })?;
-                let entries = self.all(access, &paths::team_tokens(&organization)?, deadline).await?;
+                let entries =
+                    self.all(access, &paths::team_tokens(&organization)?, Urgency::Background, deadline).await?;
                 Ok(entries.iter().filter(|e| wire::is_minted_for(e, id)).filter_map(wire::listed).collect())
             }
         }
@@ -183,7 +199,7 @@ impl TokenApi for TfcClient {
     async fn team_id(&self, access: &Access, organization: &str, team: &str) -> Result<Option<String>, ApiError> {
         let deadline = self.deadline();
         let find = |entries: Vec<Value>| entries.iter().find_map(|entry| wire::team_named(entry, team));
-        match self.all(access, &paths::teams_named(organization, team)?, deadline).await {
+        match self.all(access, &paths::teams_named(organization, team)?, Urgency::Awaited, deadline).await {
             Ok(entries) => {
                 if let Some(id) = find(entries) {
                     return Ok(Some(id));
@@ -194,7 +210,7 @@ impl TokenApi for TfcClient {
             Err(error) => return Err(error),
         }
         // The filter misses some teams, e.g. "owners" for organization tokens.
-        Ok(find(self.all(access, &paths::teams(organization)?, deadline).await?))
+        Ok(find(self.all(access, &paths::teams(organization)?, Urgency::Awaited, deadline).await?))
     }
 
     async fn team_organization(&self, access: &Access, team_id: &str) -> Result<Option<String>, ApiError> {

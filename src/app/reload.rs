@@ -96,18 +96,33 @@ impl Parts {
         let settings = match Settings::load(path) {
             Ok(settings) => settings,
             Err(error) => {
-                tracing::error!(%error, "the settings file is refused; the old settings stay in force");
-                let error =
-                    Error::NotSupported(format!("settings file refused, the old settings stay in force: {error}"));
-                self.vfs.note_error("settings", &error);
+                self.refused(&error.to_string());
+                // `logrotate` has moved the file away, whatever became of the settings.
+                if let Err(error) = self.audit.reopen() {
+                    self.refused(&error.to_string());
+                }
                 return;
             }
         };
+        if let Err(failure) = self.audit.change(settings.audit.clone(), &plan.mount_point) {
+            self.refused(&format!("{}: {}", path.display(), failure.message));
+            return;
+        }
         self.issuer.book().set_limits(settings.limits());
         match self.apply_file(&settings).await {
-            Ok(()) => tracing::info!("settings read again; what belongs to the mount itself changes at the next start"),
+            Ok(()) => {
+                tracing::info!("settings read again; what belongs to the mount itself changes at the next start");
+                self.vfs.audit_daemon("settings_read", Some(path.display().to_string()));
+            }
             Err(failure) => tracing::error!(%failure, "the settings could not be put into force"),
         }
+    }
+
+    fn refused(&self, why: &str) {
+        tracing::error!(error = why, "the settings file is refused; the old settings stay in force");
+        let sentence = format!("settings file refused, the old settings stay in force: {why}");
+        self.vfs.audit_daemon("settings_refused", Some(why.to_owned()));
+        self.vfs.note_error("settings", &Error::NotSupported(sentence));
     }
 }
 

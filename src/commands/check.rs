@@ -108,4 +108,5 @@ const SETTINGS_ONLY: &[&str] = &[
     "no_proxy",
     "allow_other",
     "threads",
+    "deny_programs",
 ];

@@ -30,7 +30,7 @@ pub(super) fn run(command: &StateCommand) -> Result<(), Failure> {
 
 /// Where the daemon would look for state and key. The machine's own settings file is not asked for what flags say: it may
 /// name tokens that only the daemon can read.
-fn places(args: &StateArgs) -> Result<SealingKeySettings, Failure> {
+pub(super) fn places(args: &StateArgs) -> Result<SealingKeySettings, Failure> {
     let named_whole = args.state.is_some() && args.sealing_key.is_some();
     let file = args.config.clone().or_else(|| default_file().filter(|_| !named_whole));
     let mut settings = match file {

@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
-use super::token_file;
 use super::{ProxySetting, Settings, SettingsError};
+use super::{audit, token_file};
 use crate::adapters::accounts::SystemAccounts;
 use crate::domain::anchor::{Access, Address, DEFAULT_ADDRESS, DEFAULT_BASE_PATH};
 use crate::domain::document::table::{Table, Value};
@@ -34,7 +34,9 @@ const KEYS: &[&str] = &[
     "allow_other",
     "threads",
     "allow_organization_anchor_rotation",
+    "deny_programs",
     // Taken out before the others.
+    "audit",
     "anchors",
     "roles",
 ];
@@ -46,6 +48,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 /// A grace longer than that would be a revocation that never comes.
 const LONGEST_GRACE: Duration = Duration::from_secs(24 * 3600);
+
+/// Most entries of `deny_programs`: each open looks at them.
+const MOST_PROGRAMS: usize = 64;
+
+/// The kernel cuts the name of a program after that many bytes.
+const LONGEST_PROGRAM: usize = 15;
 
 type Result<T> = std::result::Result<T, DocumentError>;
 
@@ -67,6 +75,7 @@ fn parse(bytes: &[u8], base: &Path) -> Result<Settings> {
     let mut table = read_toml(bytes)?;
     let anchors = section(&mut table, "anchors", |table, place| anchor(table, place, base))?;
     let roles = section(&mut table, "roles", |table, place| RoleSpec::from_table(table, &SystemAccounts, place))?;
+    let audit = audit::take(&mut table, base)?;
     let mut fields = Fields::new(table, KEYS, "")?;
     let standard = Settings::default();
     let path = |fields: &mut Fields, key: &str| Ok::<_, DocumentError>(fields.text(key)?.map(|text| base.join(text)));
@@ -102,6 +111,8 @@ fn parse(bytes: &[u8], base: &Path) -> Result<Settings> {
         allow_organization_anchor_rotation: fields
             .flag("allow_organization_anchor_rotation")?
             .unwrap_or(standard.allow_organization_anchor_rotation),
+        deny_programs: programs(&mut fields)?,
+        audit,
         anchors,
         roles,
     };
@@ -118,6 +129,25 @@ fn parse(bytes: &[u8], base: &Path) -> Result<Settings> {
         ));
     }
     Ok(settings)
+}
+
+/// Names as `ps -o comm` shows them. A path would never match one.
+fn programs(fields: &mut Fields) -> Result<Vec<String>> {
+    const KEY: &str = "deny_programs";
+    let names = fields.texts(KEY)?.unwrap_or_default();
+    if names.len() > MOST_PROGRAMS {
+        return Err(fields.wrong(KEY, &format!("has more than {MOST_PROGRAMS} names")));
+    }
+    for name in &names {
+        if name.is_empty() || name.len() > LONGEST_PROGRAM || name.contains(|c: char| c == '/' || c.is_control()) {
+            let what = format!(
+                "must be names of programs as `ps -o comm` shows them, without a path, at most {LONGEST_PROGRAM} bytes: not \"{}\"",
+                shown_key(name)
+            );
+            return Err(fields.wrong(KEY, &what));
+        }
+    }
+    Ok(names)
 }
 
 /// The tables `[section.NAME]`, each read by `read`, which gets the place for its messages. Every message names it.

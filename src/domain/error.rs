@@ -55,9 +55,6 @@ pub enum Error {
         /// What the call met.
         error: ApiError,
     },
-    /// The caller asked not to wait, and a call would be needed.
-    #[error("a call to upstream would be needed and O_NONBLOCK was given; open again without it")]
-    WouldBlock,
     /// The caller may not.
     #[error("{0}")]
     NotAllowed(String),

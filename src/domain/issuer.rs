@@ -12,6 +12,7 @@ mod anchor_tokens;
 mod check;
 mod config;
 mod forget;
+mod listing;
 mod pending_table;
 mod provenance;
 mod queue;
@@ -19,6 +20,7 @@ mod request;
 mod revoke;
 mod role_schedule;
 mod rotate;
+mod search;
 mod settle;
 mod steps;
 mod stops;
@@ -90,6 +92,8 @@ pub struct Issuer {
     observer: Arc<dyn Observer>,
     settings: IssuerSettings,
     runtime: tokio::runtime::Handle,
+    /// Lists that searches share. Taken for moments, never together with another lock.
+    shelves: Arc<Mutex<listing::Shelves>>,
     /// Revocations under way. Taken for moments, never together with `book`.
     pending: Mutex<pending_table::PendingTable>,
     /// Anchors that upstream refuses, and owners that it hides from them. Taken for moments, never together with `pending`.
@@ -135,6 +139,7 @@ impl Issuer {
             observer,
             settings,
             runtime,
+            shelves: Arc::default(),
             pending: Mutex::default(),
             stops: Mutex::default(),
             unnoted: Mutex::default(),
@@ -396,7 +401,7 @@ impl Issuer {
                 }
             }
         }
-        Err(last.unwrap_or(Error::WouldBlock))
+        Err(last.unwrap_or(Error::Internal))
     }
 
     /// The answer is here: check its end, make it durable, publish it.
@@ -610,7 +615,7 @@ impl Waiter<'_> {
     async fn land(&mut self) -> Result<Serial, Error> {
         let landing = self.landing.wait_for(Option::is_some).await;
         let result = match landing {
-            Ok(landing) => landing.clone().unwrap_or(Err(Error::WouldBlock)),
+            Ok(landing) => landing.clone().unwrap_or(Err(Error::Internal)),
             Err(_) => Err(stopping()),
         };
         // No await since the landing was read: the hold is the caller's now.

@@ -173,6 +173,11 @@ impl LeaseRecord {
         Self { phase: Phase::Live, token_id, token, ..self.clone() }
     }
 
+    /// Whether nothing is left to do but to remove it.
+    pub fn is_never_made(&self) -> bool {
+        self.phase == Phase::Revoking && self.token_id.is_none()
+    }
+
     /// The record of a token that does not exist: nothing is left to do but to remove it.
     pub fn never_made(&self) -> Self {
         Self { phase: Phase::Revoking, token_id: None, token: None, ..self.clone() }

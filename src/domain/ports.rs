@@ -10,7 +10,8 @@ use super::owner::{CredentialType, Owner};
 use super::token::{Issued, Listed, SlotToken, TokenId};
 
 /// Upstream: makes, lists and deletes tokens. Every method has a deadline of its own and keeps the rate limit of the
-/// access's owner; a retry happens inside only where a repeat cannot make a second token (reference 1.8).
+/// access's owner, where calls that nobody waits for (deletions by id, lists, [`Self::whoami_in_background`]) come after all
+/// others; a retry happens inside only where a repeat cannot make a second token (reference 1.8).
 #[async_trait]
 pub trait TokenApi: Send + Sync {
     /// Whose token is this? The validation call (`account/details`).
@@ -18,6 +19,14 @@ pub trait TokenApi: Send + Sync {
     /// # Errors
     /// [`ApiErrorKind::Unauthorized`] when the token is dead.
     async fn whoami(&self, access: &Access) -> Result<Identity, ApiError>;
+
+    /// The same for nobody who waits.
+    ///
+    /// # Errors
+    /// See [`Self::whoami`].
+    async fn whoami_in_background(&self, access: &Access) -> Result<Identity, ApiError> {
+        self.whoami(access).await
+    }
 
     /// Makes a token. `description` is sent for minted types only; `expires_at` always.
     ///

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::name::AnchorName;
 use super::owner::{CredentialType, Owner};
+use super::unit::AllowedUnit;
 
 /// Who gets the same token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -72,6 +73,9 @@ pub struct Role {
     pub rotate_every: Option<Duration>,
     /// Who may read.
     pub access: Access,
+    /// From which units; empty = from any.
+    #[serde(default)]
+    pub allow_units: Vec<AllowedUnit>,
     /// Which anchor mints.
     pub anchor: AnchorName,
 }
@@ -120,6 +124,11 @@ impl Times {
 }
 
 impl Role {
+    /// Whether a caller in the cgroup `unit` may open its files; `None` = a caller whose cgroup is not known.
+    pub fn allows(&self, unit: Option<&str>) -> bool {
+        self.allow_units.is_empty() || unit.is_some_and(|path| self.allow_units.iter().any(|allowed| allowed.has(path)))
+    }
+
     /// The times in force: the smaller of role and daemon wins, and `ttl` never exceeds `max_ttl`.
     pub fn times(&self, limits: &Limits) -> Times {
         let max_ttl = self.max_ttl.unwrap_or(limits.max_ttl).min(limits.max_ttl);

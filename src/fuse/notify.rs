@@ -4,7 +4,7 @@
 //! of these threads may stand still in the kernel, so each has a device of its own: see [`super::device`].
 
 use std::fs::OpenOptions;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
@@ -144,12 +144,14 @@ impl Teller {
         }
     }
 
-    /// Opens our own file for writing and closes it: inotify watchers of file and directory see CLOSE_WRITE
-    /// (fuse-nodes 7). An unprivileged daemon may not write-open a file of mode 0400; its watchers see ATTRIB.
+    /// Writes a byte to our own file, which nobody keeps: inotify watchers of file and directory see MODIFY, which Node, Java
+    /// and Go's fsnotify watch, and CLOSE_WRITE, which others do (fuse-nodes 7). An unprivileged daemon may not write-open a
+    /// file of mode 0400; its watchers see ATTRIB.
     fn announce(&self, path: &str) {
         let path = self.mount_point.join(path);
         let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
-        if OpenOptions::new().write(true).custom_flags(flags).open(&path).is_err() {
+        let opened = OpenOptions::new().write(true).custom_flags(flags).open(&path);
+        if opened.and_then(|mut file| file.write_all(b"\n")).is_err() {
             let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
             let times = rustix::fs::Timestamps { last_access: now, last_modification: now };
             let follow = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;

@@ -19,7 +19,8 @@ impl Vfs {
         match node {
             Node::SharedDoor { .. } | Node::OpenDoor { .. } if set.size.is_some() => {
                 let sentence = "credential files are read-only: tokens are issued, never written";
-                Reply::Now(Err(self.refuse(caller, "creds", libc::EACCES, sentence)))
+                let path = self.door_path(node).unwrap_or_else(|| "creds".into());
+                Reply::Now(Err(self.refuse(caller, &path, libc::EACCES, sentence)))
             }
             Node::CredsDir(role) | Node::SharedDoor { role, .. } | Node::OpenDoor { role, .. }
                 if set.mode.is_some() || set.uid.is_some() || set.gid.is_some() =>
@@ -89,7 +90,9 @@ impl Vfs {
                 })
             }
             Some(Node::LeaseDir(_)) => Reply::later(async move {
+                me.removing(caller, &name);
                 let revoked = me.issuer.revoke_by_id(&name, me.settings.deadline).await;
+                me.removed(&name);
                 revoked.map_err(|error| me.fail(caller, &format!("leases/{name}"), &error))
             }),
             _ => {

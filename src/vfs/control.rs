@@ -1,7 +1,7 @@
 //! The readable side of everything that is not a door: `README`, `config`, `roles/`, `rotate/`, `leases/`, `errors`,
 //! `events`, `status`, `metrics`. `revocations.rs` has what waits for revocation.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use super::audit::{AuditHealth, DestinationHealth};
 use super::ino::{Fixed, Ino, Node};
 use super::opens::Open;
 use super::{Caller, Errno, Opened, Reply, Result, Vfs, metrics, revocations};
@@ -37,6 +38,8 @@ struct Status<'a> {
     last_error: Option<String>,
     leases: Leases,
     revocations: Revocations,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit: Option<Audit>,
     upstream: HashMap<String, Upstream>,
 }
 
@@ -55,6 +58,33 @@ struct Revocations {
     oldest: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Audit {
+    required: bool,
+    #[serde(flatten)]
+    destinations: BTreeMap<&'static str, Destination>,
+}
+
+#[derive(Serialize)]
+struct Destination {
+    place: String,
+    lines: u64,
+    dropped: u64,
+    /// Only while it cannot be written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl From<AuditHealth> for Audit {
+    fn from(health: AuditHealth) -> Self {
+        let destination = |of: DestinationHealth| {
+            let place = of.place.display().to_string();
+            (of.name, Destination { place, lines: of.lines, dropped: of.dropped, error: of.error })
+        };
+        Self { required: health.required, destinations: health.destinations.into_iter().map(destination).collect() }
+    }
 }
 
 #[derive(Serialize)]
@@ -284,6 +314,7 @@ impl Vfs {
                 oldest: pending.oldest.map(stamp),
                 reason: pending.reason,
             },
+            audit: self.audit_health().map(Audit::from),
             upstream: upstream.collect(),
         })
     }
@@ -303,6 +334,7 @@ impl Vfs {
             waiting: pending.waiting,
             oldest_pending: pending.oldest.map(|since| now.duration_since(since).as_secs_f64()),
             upstreams: healths.collect(),
+            audit: self.audit_health(),
         };
         self.counters.text(&gauges)
     }

@@ -6,12 +6,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
+use super::audit::Subject;
 use super::doors::{self, Lengths, Secret};
 use super::ino::{Door, Ino, Node};
 use super::opens::{Open, Seat};
@@ -29,12 +31,19 @@ const READERS_POLL: Duration = Duration::from_millis(2);
 
 /// What is known of door nodes. Taken for moments, never together with the book.
 #[derive(Default)]
-pub(super) struct DoorTable(Mutex<Doors>, Mutex<FxHashMap<Ino, Arc<Secret>>>);
+pub(super) struct DoorTable(Mutex<Doors>, Mutex<FxHashMap<Ino, Kept>>);
+
+/// What the next opens of a current node need not make again.
+struct Kept {
+    bytes: Arc<Secret>,
+    /// What the audit trail says of it, once it was asked.
+    subject: Option<Arc<Subject>>,
+}
 
 #[derive(Default)]
 struct Doors {
-    /// Lookups the kernel holds of shared nodes: those it must be told about.
-    known: HashMap<Ino, u64>,
+    /// Shared nodes that the kernel holds: those it must be told about.
+    known: HashMap<Ino, Known>,
     /// Superseded nodes that pinned dentries reach, and unshared nodes that were opened: which lease their pages
     /// show, and for whom.
     pages: HashMap<Ino, Arc<Pages>>,
@@ -42,6 +51,21 @@ struct Doors {
     stale: HashMap<(u32, Door, u32), (Timestamp, Ino)>,
     /// Sizes by role number.
     sizes: HashMap<u32, Sizes>,
+    /// Of a role that nobody has seen a token of: what the last token of any role had.
+    usual: Sizes,
+}
+
+impl Doors {
+    fn sizes(&self, role: u32) -> Sizes {
+        self.sizes.get(&role).copied().unwrap_or(self.usual)
+    }
+}
+
+/// A shared node that the kernel holds.
+struct Known {
+    lookups: u64,
+    /// What it was announced with, maybe before its token was made.
+    mtime: Timestamp,
 }
 
 /// What an OPEN of a superseded node is.
@@ -71,8 +95,18 @@ struct Sizes {
 }
 
 impl DoorTable {
-    pub(super) fn looked_up(&self, node: Ino) {
-        *self.0.lock().known.entry(node).or_default() += 1;
+    /// LOOKUP. Returns the mtime that the node was first announced with: one that moved when its token was made would
+    /// look to `tar` like a change under its hands.
+    pub(super) fn looked_up(&self, node: Ino, mtime: Timestamp) -> Timestamp {
+        let mut doors = self.0.lock();
+        let known = doors.known.entry(node).or_insert(Known { lookups: 0, mtime });
+        known.lookups += 1;
+        known.mtime
+    }
+
+    /// The mtime that a shared node was announced with.
+    pub(super) fn announced_mtime(&self, node: Ino) -> Option<Timestamp> {
+        self.0.lock().known.get(&node).map(|known| known.mtime)
     }
 
     /// FORGET. True when the kernel knows the node no more.
@@ -80,8 +114,8 @@ impl DoorTable {
         let mut doors = self.0.lock();
         // Unshared nodes are not counted: each has one lookup, and a lookup that lost a race is forgotten unopened.
         if let Some(known) = doors.known.get_mut(&node) {
-            *known = known.saturating_sub(count);
-            if *known > 0 {
+            known.lookups = known.lookups.saturating_sub(count);
+            if known.lookups > 0 {
                 return false;
             }
             doors.known.remove(&node);
@@ -96,12 +130,24 @@ impl DoorTable {
 
     /// Bytes of a node that was opened before.
     fn bytes(&self, node: Ino) -> Option<Arc<Secret>> {
-        self.1.lock().get(&node).cloned()
+        self.1.lock().get(&node).map(|kept| kept.bytes.clone())
     }
 
     /// Keeps the bytes of a current node: the next opens need not make them again.
     fn keep_bytes(&self, node: Ino, bytes: &Arc<Secret>) {
-        self.1.lock().insert(node, bytes.clone());
+        self.1.lock().insert(node, Kept { bytes: bytes.clone(), subject: None });
+    }
+
+    /// What the audit trail says of a node whose bytes are kept.
+    pub(super) fn subject(&self, node: Ino) -> Option<Arc<Subject>> {
+        self.1.lock().get(&node)?.subject.clone()
+    }
+
+    /// Keeps that as long as the bytes.
+    pub(super) fn keep_subject(&self, node: Ino, subject: &Arc<Subject>) {
+        if let Some(kept) = self.1.lock().get_mut(&node) {
+            kept.subject = Some(subject.clone());
+        }
     }
 
     /// A lease has ended: its bytes go.
@@ -158,23 +204,27 @@ impl DoorTable {
     }
 
     pub(super) fn lengths(&self, role: u32) -> Lengths {
-        self.0.lock().sizes.get(&role).copied().unwrap_or_default().lengths
+        self.0.lock().sizes(role).lengths
     }
 
     /// Whether a node was announced with the lengths that hold now.
     fn announced_well(&self, role: u32, serial: Serial) -> bool {
-        self.0.lock().sizes.get(&role).is_none_or(|sizes| serial.0 >= sizes.since)
+        serial.0 >= self.0.lock().sizes(role).since
     }
 
     /// Notes the lengths of a new token, or with `None` that sizes of a role changed for another reason. Nodes below
     /// `next` may have been announced otherwise.
     pub(super) fn learn(&self, role: u32, lengths: Option<Lengths>, next: Serial) {
         let mut doors = self.0.lock();
-        let sizes = doors.sizes.entry(role).or_default();
+        let mut sizes = doors.sizes(role);
         match lengths {
             Some(lengths) if lengths == sizes.lengths => {}
-            Some(lengths) => *sizes = Sizes { lengths, since: next.0 },
+            Some(lengths) => sizes = Sizes { lengths, since: next.0 },
             None => sizes.since = next.0,
+        }
+        doors.sizes.insert(role, sizes);
+        if sizes.lengths != doors.usual.lengths {
+            doors.usual = Sizes { lengths: sizes.lengths, since: next.0 };
         }
     }
 }
@@ -189,6 +239,8 @@ struct Knock {
     serial: Serial,
     scope: Scope,
     path: String,
+    /// A token had to be made for it.
+    waited: AtomicBool,
 }
 
 impl Vfs {
@@ -199,16 +251,18 @@ impl Vfs {
             Node::OpenDoor { role, door, serial } => (role, door, serial, true),
             _ => return Reply::Now(Err(Errno(libc::ENOENT))),
         };
-        if flags & (libc::O_ACCMODE | libc::O_TRUNC) == libc::O_RDONLY
+        let denied = self.denied_program(caller);
+        if denied.is_none()
+            && flags & (libc::O_ACCMODE | libc::O_TRUNC) == libc::O_RDONLY
             && let Some(opened) = self.reopen(node.ino(), number, serial)
         {
-            return Reply::Now(Ok(opened));
+            return self.hit(caller, node, serial, opened);
         }
         let name = self.issuer.book().name_of(number).cloned();
         let Some(name) = name else { return Reply::Now(Err(Errno(libc::ENOENT))) };
         let path = format!("creds/{name}/{}", door.name());
         if flags & libc::O_ACCMODE != libc::O_RDONLY || flags & libc::O_TRUNC != 0 {
-            let announcer = self.announcer.load(std::sync::atomic::Ordering::Acquire);
+            let announcer = self.announcer.load(Ordering::Acquire);
             if caller.tid != 0 && caller.tid == announcer {
                 let handle = self.opens.add(node.ino(), Open::Announce);
                 return Reply::Now(Ok(Opened { handle, direct: true, keep_cache: true, no_flush: true }));
@@ -216,23 +270,61 @@ impl Vfs {
             let sentence = "credential files are read-only: tokens are issued, never written";
             return Reply::Now(Err(self.refuse(caller, &path, libc::EACCES, sentence)));
         }
-        let share = self.issuer.book().role(&name).map(|entry| entry.role.share);
-        let unit = (share == Some(Share::Unit)).then(|| self.callers.unit(caller.tid)).flatten();
+        let unit = match self.admit(caller, &name, denied) {
+            Ok(unit) => unit,
+            Err(sentence) => return Reply::Now(Err(self.refuse(caller, &path, libc::EACCES, &sentence))),
+        };
         let scope = self.issuer.book().scope(&name, caller.uid, unit.as_deref(), serial);
         let scope = match scope {
             Ok(scope) => scope,
             Err(error) => return Reply::Now(Err(self.fail(caller, &path, &error))),
         };
-        let knock = Knock { caller, node: node.ino(), number, name, door, serial, scope, path };
-        let nonblock = flags & libc::O_NONBLOCK != 0;
-        if fresh_per_lookup { self.open_changing(knock, nonblock, false) } else { self.open_shared(knock, nonblock) }
+        let waited = AtomicBool::new(false);
+        let knock = Knock { caller, node: node.ino(), number, name, door, serial, scope, path, waited };
+        // O_NONBLOCK waits like any other open, as on every regular file: gzip, xz, tar and file set it against FIFOs, and
+        // know no EAGAIN.
+        let reply = if fresh_per_lookup { self.open_changing(knock, false) } else { self.open_shared(knock) };
+        self.on_record(caller, node, reply)
+    }
+
+    /// Who may open files of a role at all. Every way in leads here: a path, a bind mount, a directory held open,
+    /// `/proc/PID/fd`. Returns the caller's unit where the role asks for it, else why it may not.
+    fn admit(
+        &self,
+        caller: Caller,
+        name: &RoleName,
+        denied: Option<String>,
+    ) -> std::result::Result<Option<String>, String> {
+        if let Some(program) = denied {
+            return Err(format!("program \"{program}\" is among deny_programs of the settings file"));
+        }
+        let (by_unit, limited) = self
+            .issuer
+            .book()
+            .role(name)
+            .map_or((false, false), |entry| (entry.role.share == Share::Unit, !entry.role.allow_units.is_empty()));
+        let unit = (by_unit || limited).then(|| self.callers.unit(caller.tid)).flatten();
+        // Asked again: the role may have been written meanwhile, and what was not asked for is unknown.
+        if self.issuer.book().role(name).is_none_or(|entry| entry.role.allows(unit.as_deref())) {
+            return Ok(unit);
+        }
+        let whence = unit.as_deref().map_or_else(|| "an unknown unit".into(), |unit| format!("unit {unit:?}"));
+        Err(format!("{whence} is not among allow_units of role \"{name}\""))
+    }
+
+    fn denied_program(&self, caller: Caller) -> Option<String> {
+        let denied = &self.settings.deny_programs;
+        if denied.is_empty() {
+            return None;
+        }
+        self.callers.program(caller.tid).filter(|program| denied.contains(program))
     }
 
     /// The hit: this node was found to be current before, and nothing has changed since.
     fn reopen(&self, node: Ino, number: u32, serial: Serial) -> Option<Opened> {
         let bytes = self.doors.bytes(node)?;
         // In the table before the lease is claimed: see [`super::opens::Seat`].
-        let handle = self.opens.add(node, Open::Door { lease: serial, bytes, direct: false });
+        let handle = self.opens.add(node, Open::Door { lease: serial, bytes, direct: false, waited: false });
         if !self.issuer.reopen(serial, number) {
             self.opens.remove(handle);
             return None;
@@ -241,9 +333,9 @@ impl Vfs {
         Some(Opened { handle, direct: false, keep_cache: true, no_flush: true })
     }
 
-    fn open_shared(&self, knock: Knock, nonblock: bool) -> Reply<Opened> {
+    fn open_shared(&self, knock: Knock) -> Reply<Opened> {
         if self.doors.is_portal(knock.node) {
-            return self.open_portal(knock, nonblock);
+            return self.open_portal(knock);
         }
         let is_current = {
             let now = self.issuer.now();
@@ -254,7 +346,7 @@ impl Vfs {
             }
         };
         if !is_current {
-            return self.open_superseded(knock, nonblock);
+            return self.open_superseded(knock);
         }
         let seat = self.opens.seat(knock.node);
         match self.issuer.open_now(&knock.scope, &knock.name, knock.caller.opener()) {
@@ -262,9 +354,8 @@ impl Vfs {
             Some(lease) => {
                 drop(seat);
                 self.issuer.give_back(lease);
-                self.open_superseded(knock, nonblock)
+                self.open_superseded(knock)
             }
-            None if nonblock => Reply::Now(Err(self.fail(knock.caller, &knock.path, &Error::WouldBlock))),
             None => {
                 let me = self.me();
                 Reply::later(async move { me.mint_for(knock, seat).await })
@@ -279,7 +370,7 @@ impl Vfs {
             // The token came as the successor of a lease with too little life: that has a node of its own.
             drop(seat);
             self.issuer.give_back(lease);
-            return self.open_superseded(knock, false).wait().await;
+            return self.open_superseded(knock).wait().await;
         }
         self.hand_out_true(knock, seat).wait().await
     }
@@ -303,7 +394,7 @@ impl Vfs {
     }
 
     /// A shared node that the path does not mean any more: a successor is current, or the role is unshared since.
-    fn open_superseded(&self, knock: Knock, nonblock: bool) -> Reply<Opened> {
+    fn open_superseded(&self, knock: Knock) -> Reply<Opened> {
         let now = self.issuer.now();
         let pinned = match self.doors.knocking((knock.number, knock.door, knock.caller.tid), knock.node, now) {
             Knocking::First => return Reply::Now(Err(Errno(libc::ESTALE))),
@@ -328,11 +419,11 @@ impl Vfs {
             // made to show another lease already.
             return Reply::Now(self.hand_out(&knock, knock.serial, true));
         }
-        self.open_portal(knock, nonblock)
+        self.open_portal(knock)
     }
 
     /// A pinned dentry: its node shows whatever is current. `read` follows the handle, `mmap` the newest content.
-    fn open_portal(&self, knock: Knock, nonblock: bool) -> Reply<Opened> {
+    fn open_portal(&self, knock: Knock) -> Reply<Opened> {
         let foreign = {
             let book = self.issuer.book();
             let by_unit = |scope: &Scope| matches!(scope, Scope::Unit { .. });
@@ -345,11 +436,11 @@ impl Vfs {
             // One inode has one page cache: serving two units would show one's token to the other.
             return Reply::Now(Err(Errno(libc::ESTALE)));
         }
-        self.open_changing(knock, nonblock, true)
+        self.open_changing(knock, true)
     }
 
     /// A node whose content changes: a portal, or an unshared node. Its pages are made true before the answer.
-    fn open_changing(&self, knock: Knock, nonblock: bool, portal: bool) -> Reply<Opened> {
+    fn open_changing(&self, knock: Knock, portal: bool) -> Reply<Opened> {
         let opened_before = self.doors.is_portal(knock.node) || knock.serial < self.first_serial;
         let pages = self.doors.pages(knock.node, &knock.scope);
         if pages.scope != knock.scope {
@@ -363,12 +454,6 @@ impl Vfs {
         {
             *shows = (*shows).max(held);
             return Reply::Now(self.hand_out(&knock, lease, portal));
-        }
-        if nonblock {
-            if let Some(lease) = held {
-                self.issuer.give_back(lease);
-            }
-            return Reply::Now(Err(self.fail(knock.caller, &knock.path, &Error::WouldBlock)));
         }
         let me = self.me();
         Reply::later(async move {
@@ -438,6 +523,7 @@ impl Vfs {
     }
 
     async fn obtain(&self, knock: &Knock) -> Result<Serial> {
+        knock.waited.store(true, Ordering::Relaxed);
         let deadline = self.settings.open_deadline;
         let opened = self.issuer.open(&knock.scope, &knock.name, knock.caller.opener(), deadline).await;
         opened.map_err(|error| self.fail(knock.caller, &knock.path, &error))
@@ -486,10 +572,11 @@ impl Vfs {
     fn hand_out(&self, knock: &Knock, lease: Serial, direct: bool) -> Result<Opened> {
         let Some(bytes) = self.bytes_of(knock, lease) else {
             self.issuer.close(lease);
-            return Err(Errno(libc::EIO));
+            return Err(self.fail(knock.caller, &knock.path, &Error::Internal));
         };
         self.counters.opened();
-        let handle = self.opens.add(knock.node, Open::Door { lease, bytes, direct });
+        let waited = knock.waited.load(Ordering::Relaxed);
+        let handle = self.opens.add(knock.node, Open::Door { lease, bytes, direct, waited });
         Ok(Opened { handle, direct, keep_cache: true, no_flush: true })
     }
 }

@@ -68,7 +68,6 @@ pub fn errno(error: &Error) -> Errno {
         },
         Error::AnchorMayBeDead { .. } => libc::EKEYREJECTED,
         Error::Deadline(_) => libc::ETIMEDOUT,
-        Error::WouldBlock => libc::EAGAIN,
         Error::NotAllowed(_) => libc::EACCES,
         Error::LeaseEnded(Ended::Expired) => libc::EKEYEXPIRED,
         Error::LeaseEnded(Ended::Revoked) => libc::EKEYREVOKED,

@@ -17,6 +17,7 @@ impl Vfs {
     pub(super) fn happened(&self, at: Timestamp, event: &Event) {
         self.counters.event(event);
         self.events.add(&line(at, event));
+        self.audit_event(at, event);
         self.wake_event_readers();
         match event {
             Event::Issued { lease, former } => {
@@ -83,9 +84,7 @@ impl Vfs {
         let Some(lengths) = Lengths::of(lease) else { return };
         let next = self.issuer.book().peek_serial();
         for (_, number) in self.readers_of(lease) {
-            if self.doors.lengths(number) != lengths {
-                self.doors.learn(number, Some(lengths), next);
-            }
+            self.doors.learn(number, Some(lengths), next);
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::audit::{AuditHealth, DestinationHealth};
 use super::errno::Errno;
 use super::ports::Health;
 use crate::domain::book::Counts;
@@ -34,6 +35,8 @@ pub(super) struct Gauges {
     /// Age in seconds.
     pub(super) oldest_pending: Option<f64>,
     pub(super) upstreams: Vec<(String, Health)>,
+    /// While a trail is kept.
+    pub(super) audit: Option<AuditHealth>,
 }
 
 impl Counters {
@@ -81,6 +84,9 @@ impl Counters {
             page.line("tfcfs_errors_total", &[("errno", errno)], count);
         }
         self.events(&mut page);
+        if let Some(health) = &gauges.audit {
+            audit(&mut page, health);
+        }
         page.head(
             "tfcfs_upstream_reachable",
             "gauge",
@@ -124,6 +130,22 @@ impl Counters {
             }
         }
     }
+}
+
+fn audit(page: &mut Page, health: &AuditHealth) {
+    let each = |page: &mut Page, name: &str, kind: &str, help: &str, value: &dyn Fn(&DestinationHealth) -> u64| {
+        page.head(name, kind, help);
+        for place in &health.destinations {
+            page.line(name, &[("destination", place.name)], value(place));
+        }
+    };
+    each(page, "tfcfs_audit_lines_total", "counter", "Lines of the audit trail written.", &|place| place.lines);
+    each(page, "tfcfs_audit_dropped_total", "counter", "Lines that the audit trail does not have.", &|place| {
+        place.dropped
+    });
+    each(page, "tfcfs_audit_failing", "gauge", "1 while the audit trail cannot be written.", &|place| {
+        u64::from(place.error.is_some())
+    });
 }
 
 struct Page(String);

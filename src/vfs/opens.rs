@@ -23,6 +23,8 @@ pub enum Open {
         bytes: Arc<Secret>,
         /// It reads past the page cache.
         direct: bool,
+        /// Its opener waited for a token to be made.
+        waited: bool,
     },
     /// A text as it was at open.
     Text(Arc<Vec<u8>>),
@@ -71,6 +73,14 @@ pub struct Draft {
     pub process: Option<u32>,
     /// Its user.
     pub opener: Opener,
+}
+
+impl Draft {
+    /// Whether it is still to be committed. Its handle may stay longer, by a copy in a child: a role that was renamed or
+    /// removed meanwhile must not seem to be there, empty.
+    pub fn is_pending(&self) -> bool {
+        !self.void && (self.dirty || self.bytes.is_empty())
+    }
 }
 
 /// The table.
@@ -157,7 +167,7 @@ impl Opens {
     pub fn page_readers(&self, node: Ino) -> Vec<(Serial, u64)> {
         let table = self.handles.lock();
         let cached = table.open.values().filter_map(|(other, open)| match open {
-            Open::Door { lease, bytes, direct: false } if *other == node => Some((*lease, bytes.len() as u64)),
+            Open::Door { lease, bytes, direct: false, .. } if *other == node => Some((*lease, bytes.len() as u64)),
             _ => None,
         });
         cached.collect()
@@ -182,7 +192,7 @@ impl Opens {
         let table = self.handles.lock();
         let doors = table.open.values().filter(|(other, _)| *other == node);
         let doors = doors.filter_map(|(_, open)| match open {
-            Open::Door { lease, bytes, direct } => Some((*direct, *lease, bytes.len() as u64)),
+            Open::Door { lease, bytes, direct, .. } => Some((*direct, *lease, bytes.len() as u64)),
             _ => None,
         });
         doors.min_by_key(|(direct, ..)| *direct).map(|(_, lease, size)| (lease, size))

@@ -76,8 +76,20 @@ pub enum Exit {
 pub trait Callers: Send + Sync {
     /// Its cgroup; `None` when that cannot be told.
     fn unit(&self, tid: u32) -> Option<String>;
+    /// The name of its program, as `ps -o comm` shows it; `None` when that cannot be told.
+    fn program(&self, tid: u32) -> Option<String>;
     /// Its process; `None` when that cannot be told.
     fn process(&self, tid: u32) -> Option<u32>;
+    /// The file of the program that it runs; `None` when that cannot be told. Not for a thread that serves the mount.
+    fn exe(&self, tid: u32) -> Option<String> {
+        let _ = tid;
+        None
+    }
+    /// Whether it has that user id now: a number that was given to somebody else's thread meanwhile has another.
+    fn runs_as(&self, tid: u32, uid: u32) -> bool {
+        let _ = (tid, uid);
+        true
+    }
     /// How it stands while its FLUSH waits. **May block for as long as that FLUSH is not answered**: a thread in `execve`
     /// closes its files under a lock that this question needs. So it is asked with a deadline, from a thread of its own.
     fn exit(&self, tid: u32) -> Exit;

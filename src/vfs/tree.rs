@@ -152,8 +152,8 @@ impl Vfs {
             }
         };
         let node = Node::SharedDoor { role, door, serial };
-        let attr = self.attr(node)?;
-        self.doors.looked_up(node.ino());
+        let mut attr = self.attr(node)?;
+        attr.mtime = self.doors.looked_up(node.ino(), attr.mtime);
         Ok(Entry { node, attr, ttl: if share == Share::Unit { Duration::ZERO } else { LONG } })
     }
 
@@ -255,6 +255,8 @@ impl Vfs {
             None => Node::SharedDoor { role, door, serial }.ino(),
         };
         let changing = self.doors.shown_by(node);
+        let announced = self.doors.announced_mtime(node).filter(|_| changing.is_none());
+        let now = self.issuer.now();
         // As long as somebody reads the former content of a changing node, or is about to, the size is that one's.
         let reader = changing.as_ref().and_then(|_| self.page_reader(node));
         let shown = changing.filter(|_| !self.opens.is_seated(node)).or_else(|| scope.clone());
@@ -274,10 +276,13 @@ impl Vfs {
                 doors::guess(door, &name, &entry.role, book.limits(), host, lengths)
             }
         };
-        // Unshared: constant, or `tar` says "changed as we read it" (fuse-nodes 0.1). Shared: the time of issue.
-        let mtime = match (&scope, lease) {
-            (None, Some(lease)) => lease.record.issued_at,
-            _ => entry.changed_at,
+        // Unshared: constant, or `tar` says "changed as we read it" (fuse-nodes 0.1). Shared: when the node was first shown,
+        // else the time of issue.
+        let mtime = match (&scope, announced, lease) {
+            (Some(_), ..) => entry.changed_at,
+            (None, Some(announced), _) => announced,
+            (None, None, Some(lease)) => lease.record.issued_at,
+            (None, None, None) => now,
         };
         Ok(Attr { size, uid, gid, mode, mtime, ttl: LONG, ..attr })
     }
@@ -385,7 +390,7 @@ impl Vfs {
             return Some(entry.number);
         }
         let target = super::opens::Target::Role(name.clone());
-        let is_pending = pending && self.opens.drafts_of(&target).iter().any(|draft| !draft.lock().void);
+        let is_pending = pending && self.opens.drafts_of(&target).iter().any(|draft| draft.lock().is_pending());
         is_pending.then(|| self.issuer.book().number(&name))
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::acting::by;
 use super::drafts::{looks_temporary, splice};
 use super::ino::{Fixed, Ino, Node};
 use super::opens::{Draft, Open, Target};
@@ -229,6 +230,8 @@ impl Vfs {
                     false => Err(Errno(libc::EFBIG)),
                 });
             }
+            // The announcer's byte, which is for the watchers.
+            Some(Open::Announce) => return Reply::Now(Ok(count)),
             _ => return Reply::Now(Err(Errno(libc::EBADF))),
         };
         let (target, opener) = {
@@ -248,7 +251,7 @@ impl Vfs {
             {
                 Reply::Now(Ok(count))
             }
-            Target::Rotate(Some(name)) => Reply::later(async move {
+            Target::Rotate(Some(name)) => Reply::later_by(caller, async move {
                 let deadline = me.settings.rotate_deadline;
                 let revoke = text == "revoke";
                 let rotated = me.issuer.rotate(&name, opener, Some(caller.uid), revoke, deadline).await;
@@ -260,7 +263,9 @@ impl Vfs {
                     me.refuse(caller, "rotate/config", libc::EINVAL, &error.to_string())
                 })?;
                 let rotated = me.issuer.rotate_anchor(&name, me.settings.rotate_deadline).await;
-                rotated.map(|()| count).map_err(|error| me.fail(caller, "rotate/config", &error))
+                rotated.map_err(|error| me.fail(caller, "rotate/config", &error))?;
+                me.audit_anchor_rotated(caller);
+                Ok(count)
             }),
             Target::Lease(serial) => {
                 let id = self.issuer.book().lease(serial).map(|lease| lease.record.id.to_string());
@@ -354,7 +359,7 @@ impl Vfs {
                     let me = self.me();
                     let caller = Caller { uid: opener.uid, gid: opener.gid, tid: 0 };
                     self.issuer.spawn(async move {
-                        let _ = me.commit(caller, draft).await;
+                        let _ = by(caller, me.commit(caller, draft)).await;
                     });
                 }
             }
@@ -372,7 +377,7 @@ impl Vfs {
     ) -> Result<()> {
         let (done, result) = tokio::sync::oneshot::channel();
         self.issuer.spawn(async move {
-            let _ = done.send(work.await);
+            let _ = done.send(by(caller, work).await);
         });
         match tokio::time::timeout(deadline, result).await {
             Ok(Ok(result)) => result,

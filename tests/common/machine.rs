@@ -43,11 +43,15 @@ pub struct Facts {
     pub units: Mutex<HashMap<u32, String>>,
     pub exits: Mutex<HashMap<u32, Exit>>,
     pub processes: Mutex<HashMap<u32, u32>>,
+    pub programs: Mutex<HashMap<u32, String>>,
 }
 
 impl Callers for Facts {
     fn unit(&self, tid: u32) -> Option<String> {
         self.units.lock().get(&tid).cloned()
+    }
+    fn program(&self, tid: u32) -> Option<String> {
+        self.programs.lock().get(&tid).cloned()
     }
     fn process(&self, tid: u32) -> Option<u32> {
         Some(self.processes.lock().get(&tid).copied().unwrap_or(tid))
@@ -168,6 +172,7 @@ impl Machine {
             open_deadline: options.open_deadline,
             rotate_deadline: Duration::from_secs(30),
             deadline: Duration::from_secs(2),
+            deny_programs: vec!["updatedb".into(), "tracker-miner-f".into()],
             version: "test",
         };
         let vfs = Vfs::new(issuer.clone(), facts.clone(), Arc::new(()), Arc::new(Names), vfs_settings).unwrap();

@@ -16,7 +16,7 @@ pub const LONGEST_WITH_PATH: usize = 1500;
 /// Bytes of a secret that nobody may learn together: upper or lower case.
 const PIECE: usize = 16;
 
-/// Whether an input has parts of the secret without `TOKEN`.
+/// Whether something has parts of the secret; an input, without `TOKEN`.
 pub fn knows_the_secret(input: &[u8]) -> bool {
     input.windows(MARK.len()).any(|window| window.eq_ignore_ascii_case(MARK.as_bytes()))
 }

@@ -15,6 +15,8 @@ use crate::properties::LONGEST_WITH_PATH;
 use crate::state_records::{KEY, SECRETS, block_on, fill};
 
 const RECORDS: TableDefinition<'static, &str, (u64, &[u8])> = TableDefinition::new("records");
+/// The largest version that is accepted. A commit on top of it is the last one, which nobody will ever see.
+const LAST: u64 = u64::MAX / 2;
 const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
 
 /// Directories in memory where there are such: a file is written for each input.
@@ -139,6 +141,7 @@ fn made(path: &Path, text: &[u8]) {
             let table = words.next().unwrap_or_default();
             let key = String::from_utf8_lossy(words.next().unwrap_or_default()).into_owned();
             let number = words.next().and_then(|word| std::str::from_utf8(word).ok()?.parse().ok()).unwrap_or(0);
+            let number = if number == LAST { LAST - 1 } else { number };
             let value = words.next().unwrap_or_default();
             match table {
                 b"meta" => drop(meta.insert(&*key, number).unwrap()),

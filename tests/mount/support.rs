@@ -166,6 +166,13 @@ impl Daemon {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Its memory, in KiB.
+    pub fn resident(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
     /// Waits for its end.
     pub fn wait(&mut self) -> ExitStatus {
         wait_for(&mut self.child, PATIENCE).unwrap_or_else(|| panic!("still running: {}", self.site.log()))

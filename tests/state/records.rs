@@ -94,6 +94,7 @@ fn role() -> Role {
         min_rotation_interval: None,
         rotate_every: None,
         access: role::Access { uid: Some(1000), gid: None, mode: Some(0o400) },
+        allow_units: Vec::new(),
         anchor: default_anchor(),
     }
 }

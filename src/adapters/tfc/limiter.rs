@@ -2,6 +2,10 @@
 //!
 //! Per owner one *lane*: callers queue in order of arrival and only the first of them looks at the clock, so 200 waiting
 //! callers cost one timer. It waits until the gate is open (a 429 closes it for everybody) and until GCRA lets it through.
+//!
+//! Calls that somebody waits for have a queue of their own and go first: ten thousand revocations must not stand between a
+//! reader and its token. Calls in the background leave a part of the rate unused, so that a reader mostly finds a place at
+//! once, and have some places even while readers take all that they get.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -25,6 +29,27 @@ const KEEP: usize = 64;
 
 /// A lane unused for so long has its full burst back: forgetting it changes nothing.
 const IDLE: Duration = Duration::from_secs(10);
+
+/// Who wants a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// Somebody waits for the answer.
+    Awaited,
+    /// Nobody does: revocations, searches.
+    Background,
+}
+
+/// The background's part of the rate.
+const BACKGROUND: f64 = 0.9;
+
+/// The background has waited for so many times its own interval: it goes first, once.
+const OVERDUE: u32 = 4;
+
+/// So late may a timer be.
+const LATE: Duration = Duration::from_millis(2);
+
+/// Whoever lets an overdue one pass looks again after this. That one wakes within the same millisecond or so.
+const YIELD: Duration = Duration::from_millis(1);
 
 /// The deadline is nearer than the next free place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,12 +80,19 @@ enum Who {
 /// One owner's place in time.
 pub(super) struct Lane {
     rate: NonZeroU32,
-    /// The queue. tokio's mutex is fair: first come, first served. Held by the one caller that watches the clock.
+    awaited: Line,
+    background: Line,
+    /// Guards pace and gate; never held across a wait.
+    state: Mutex<State>,
+}
+
+/// One of a lane's queues.
+#[derive(Default)]
+struct Line {
+    /// tokio's mutex is fair: first come, first served. Held by the one caller that watches the clock.
     turn: tokio::sync::Mutex<()>,
     /// Callers in [`Lane::pass`].
     waiting: AtomicU32,
-    /// Guards pace and gate; never held across a wait.
-    state: Mutex<State>,
 }
 
 struct State {
@@ -68,6 +100,8 @@ struct State {
     pace: Arc<RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<std::time::Instant>>>,
     /// Nobody passes before.
     gate: Instant,
+    /// No background call passes before.
+    background_from: Instant,
     last_used: Instant,
 }
 
@@ -128,8 +162,8 @@ impl Limiter {
 impl Lane {
     fn new(rate: NonZeroU32, now: Instant) -> Self {
         let pace = Arc::new(RateLimiter::direct_with_clock(quota(rate), TokioClock));
-        let state = State { ceiling: rate, pace, gate: now, last_used: now };
-        Self { rate, turn: tokio::sync::Mutex::default(), waiting: AtomicU32::new(0), state: Mutex::new(state) }
+        let state = State { ceiling: rate, pace, gate: now, background_from: now, last_used: now };
+        Self { rate, awaited: Line::default(), background: Line::default(), state: Mutex::new(state) }
     }
 
     fn is_idle(&self, now: Instant) -> bool {
@@ -141,13 +175,14 @@ impl Lane {
     ///
     /// # Errors
     /// [`Exhausted`] as soon as it is clear that there is none before `deadline`.
-    pub(super) async fn pass(&self, deadline: Instant) -> Result<(), Exhausted> {
-        let ahead = Ahead::enter(&self.waiting);
-        if self.earliest(ahead.count) > deadline {
+    pub(super) async fn pass(&self, urgency: Urgency, deadline: Instant) -> Result<(), Exhausted> {
+        let line = self.line(urgency);
+        let ahead = Ahead::enter(&line.waiting);
+        if self.earliest(urgency, ahead.count) > deadline {
             return Err(Exhausted);
         }
-        let _turn = tokio::time::timeout_at(deadline, self.turn.lock()).await.map_err(|_| Exhausted)?;
-        while let Some(until) = self.try_pass() {
+        let _turn = tokio::time::timeout_at(deadline, line.turn.lock()).await.map_err(|_| Exhausted)?;
+        while let Some(until) = self.try_pass(urgency) {
             if until > deadline {
                 return Err(Exhausted);
             }
@@ -156,16 +191,37 @@ impl Lane {
         Ok(())
     }
 
+    fn line(&self, urgency: Urgency) -> &Line {
+        match urgency {
+            Urgency::Awaited => &self.awaited,
+            Urgency::Background => &self.background,
+        }
+    }
+
     /// Takes a place now, or says when to ask again.
-    fn try_pass(&self) -> Option<Instant> {
+    fn try_pass(&self, urgency: Urgency) -> Option<Instant> {
         let now = Instant::now();
         let mut state = self.state.lock();
         if now < state.gate {
             return Some(state.gate);
         }
+        let own = interval(state.ceiling).div_f64(BACKGROUND);
+        let overdue = state.background_from + own * OVERDUE;
+        match urgency {
+            Urgency::Awaited if now >= overdue && self.background.is_waited_in() => return Some(now + YIELD),
+            Urgency::Background if now < state.background_from => return Some(state.background_from),
+            Urgency::Background if now < overdue && self.awaited.is_waited_in() => {
+                return Some(overdue.min(now + interval(state.ceiling)));
+            }
+            _ => {}
+        }
         match state.pace.check() {
             Ok(()) => {
                 state.last_used = now;
+                if urgency == Urgency::Background {
+                    // A timer that woke late does not make the next one late too.
+                    state.background_from = state.background_from.max(now.checked_sub(LATE).unwrap_or(now)) + own;
+                }
                 None
             }
             Err(not_yet) => Some(now + not_yet.wait_time_from(now.into_std())),
@@ -173,11 +229,14 @@ impl Lane {
     }
 
     /// No caller with `ahead` others before it gets a place earlier than this.
-    fn earliest(&self, ahead: u32) -> Instant {
+    fn earliest(&self, urgency: Urgency, ahead: u32) -> Instant {
         let state = self.state.lock();
-        let burst = split(state.ceiling.get()).1;
         let start = state.gate.max(Instant::now());
-        start + interval(state.ceiling).saturating_mul(ahead.saturating_sub(burst))
+        let interval = interval(state.ceiling);
+        match urgency {
+            Urgency::Awaited => start + interval.saturating_mul(ahead.saturating_sub(split(state.ceiling.get()).1)),
+            Urgency::Background => start + interval.div_f64(BACKGROUND).saturating_mul(ahead.saturating_sub(1)),
+        }
     }
 
     /// Takes note of `X-RateLimit-Limit`; 0 says nothing.
@@ -204,6 +263,12 @@ impl Lane {
     /// Calls per second in force.
     pub(super) fn ceiling(&self) -> u32 {
         self.state.lock().ceiling.get()
+    }
+}
+
+impl Line {
+    fn is_waited_in(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
     }
 }
 

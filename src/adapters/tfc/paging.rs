@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::limiter::Urgency;
 use super::paths;
 use super::request::{Call, Caller, Verb};
 use super::retry::Repeat;
@@ -26,6 +27,8 @@ pub(super) struct List<'a> {
     pub(super) access: &'a Access,
     /// Path, without page parameters.
     pub(super) path: &'a str,
+    /// Who waits for it.
+    pub(super) urgency: Urgency,
     /// Longest time for one page.
     pub(super) page_time: Duration,
     /// End of everything.
@@ -86,6 +89,7 @@ async fn fetch(caller: &Caller, list: &List<'_>, number: u64) -> Result<Page, Ap
         body: None,
         repeat: Repeat::Harmless,
         may_be_absent: false,
+        urgency: list.urgency,
         deadline: list.deadline.min(Instant::now() + list.page_time),
         patience: std::time::Duration::ZERO,
     };

@@ -12,7 +12,7 @@ use super::describe::{self, Described};
 use super::headers::{is_foreign_page, signs, text};
 use super::health::{self, Observed};
 use super::http::{Http, MEDIA_TYPE};
-use super::limiter::{Lane, Limiter};
+use super::limiter::{Lane, Limiter, Urgency};
 use super::redact;
 use super::retry::{self, Failure, Repeat};
 use super::settings::{TfcError, TfcSettings};
@@ -34,6 +34,8 @@ pub(super) struct Call<'a> {
     pub(super) repeat: Repeat,
     /// Whether 404 is an answer, to be returned like a success.
     pub(super) may_be_absent: bool,
+    /// Who waits for it.
+    pub(super) urgency: Urgency,
     /// Nothing is sent after this.
     pub(super) deadline: Instant,
     /// How much later the answer to what was sent may come.
@@ -129,7 +131,7 @@ impl Caller {
         let mut last = None;
         let mut repeats = 0;
         loop {
-            if lane.pass(call.deadline).await.is_err() {
+            if lane.pass(call.urgency, call.deadline).await.is_err() {
                 let mut error = last.unwrap_or_else(|| exhausted(&lane));
                 error.effect = effect;
                 return Err(error);

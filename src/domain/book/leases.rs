@@ -235,7 +235,10 @@ impl Book {
         // A rotation or a change of the role may have come since the lease was found.
         let scope = self.name_of(role).and_then(|name| self.scope(name, 0, None, Serial(0)).ok());
         let is_current = scope.as_ref().and_then(|scope| self.current.get(scope)) == Some(serial);
-        let by_caller = !matches!(scope, Some(Scope::Role(_) | Scope::Slot { .. }));
+        let limited = || {
+            self.name_of(role).and_then(|name| self.role(name)).is_none_or(|entry| !entry.role.allow_units.is_empty())
+        };
+        let by_caller = !matches!(scope, Some(Scope::Role(_) | Scope::Slot { .. })) || limited();
         let state = self.state;
         if let Some(mut lease) = self.leases.change(serial).filter(|_| is_current && !by_caller) {
             lease.confirmed = Some((state, role));

@@ -84,6 +84,26 @@ impl Fields {
         Ok(Some(text))
     }
 
+    /// A list of texts, or a single one.
+    ///
+    /// # Errors
+    /// Another type.
+    pub fn texts(&mut self, key: &str) -> Result<Option<Vec<String>>> {
+        let expected = "a list of texts";
+        match self.take(key) {
+            None => Ok(None),
+            Some(Value::Text(text)) => Ok(Some(vec![text.to_string()])),
+            Some(Value::List(values)) => {
+                let text = |value| match value {
+                    Value::Text(text) => Ok(text.to_string()),
+                    other => Err(self.type_error(key, expected, &other, " in it")),
+                };
+                values.into_iter().map(text).collect::<Result<_>>().map(Some)
+            }
+            Some(other) => Err(self.type_error(key, expected, &other, "")),
+        }
+    }
+
     /// True or false.
     ///
     /// # Errors

@@ -73,6 +73,10 @@ pub fn render_role(role: &Role) -> String {
     if let Some(mode) = role.access.mode {
         lines.text("mode", &format!("{mode:04o}"));
     }
+    if !role.allow_units.is_empty() {
+        let units = role.allow_units.iter().map(|unit| Value::from(unit.to_string())).collect();
+        let _ = writeln!(lines.0, "allow_units = {}", Value::Array(units));
+    }
     if role.anchor != AnchorName::default() {
         lines.text("anchor", role.anchor.as_str());
     }

@@ -9,11 +9,13 @@ use rules::Owners;
 use super::DocumentError;
 use super::fields::Fields;
 use super::reader::{read, read_prefix};
+use super::suggest::shown_key;
 use super::table::{Table, Value};
 use super::times;
 use crate::domain::name::AnchorName;
 use crate::domain::owner::{CredentialType, Owner};
 use crate::domain::role::{Access, LEAST_ROTATE_EVERY, OnClose, Role, Share};
+use crate::domain::unit::{AllowedUnit, MOST_UNITS};
 
 const KEYS: &[&str] = &[
     "organization",
@@ -32,11 +34,9 @@ const KEYS: &[&str] = &[
     "uid",
     "gid",
     "mode",
+    "allow_units",
     "anchor",
 ];
-
-/// Keys of the contract that this version does not have yet.
-const NOT_YET: &[&str] = &["allow_units"];
 
 /// Longest description, in bytes: upstream gets it with a unique end.
 const LONGEST_DESCRIPTION: usize = 120;
@@ -123,15 +123,7 @@ pub fn check_role_prefix(bytes: &[u8], accounts: &dyn Accounts) -> Result<(), Do
 
 /// Values first, then what is wrong between them for good, then what more text could still repair: so an error that
 /// can be told in the `write` never hides behind one that cannot.
-fn check(mut table: Table, accounts: &dyn Accounts, place: &str) -> Result<RoleSpec, DocumentError> {
-    for key in NOT_YET {
-        if let Some(entry) = table.remove(key) {
-            return Err(DocumentError::certain(format!(
-                "line {}: {key} is not supported by this version of tfcfs; leave it out",
-                entry.line
-            )));
-        }
-    }
+fn check(table: Table, accounts: &dyn Accounts, place: &str) -> Result<RoleSpec, DocumentError> {
     let mut fields = Fields::new(table, KEYS, place)?;
     let owners = Owners {
         organization: fields.id("organization")?,
@@ -154,6 +146,7 @@ fn check(mut table: Table, accounts: &dyn Accounts, place: &str) -> Result<RoleS
         gid: fields.account("gid", &|name| accounts.gid(name))?,
         mode: parse_mode(&mut fields)?,
     };
+    let allow_units = allow_units(&mut fields)?;
     let anchor = anchor(&mut fields)?;
 
     if ttl.zip(max_ttl).is_some_and(|(ttl, max_ttl)| ttl > max_ttl) {
@@ -193,6 +186,7 @@ fn check(mut table: Table, accounts: &dyn Accounts, place: &str) -> Result<RoleS
         min_rotation_interval,
         rotate_every,
         access,
+        allow_units,
         anchor,
     };
     Ok(RoleSpec { role, lookup })
@@ -217,6 +211,23 @@ fn description(fields: &mut Fields) -> Result<Option<String>, DocumentError> {
         }
         text => Ok(text),
     }
+}
+
+/// An empty list is refused: whoever wrote it may have meant nobody, and it would mean everybody.
+fn allow_units(fields: &mut Fields) -> Result<Vec<AllowedUnit>, DocumentError> {
+    const KEY: &str = "allow_units";
+    let Some(texts) = fields.texts(KEY)? else { return Ok(Vec::new()) };
+    if texts.is_empty() {
+        return Err(fields.wrong(KEY, "is empty; leave the key out to allow every unit, or remove the role"));
+    }
+    if texts.len() > MOST_UNITS {
+        return Err(
+            fields.wrong(KEY, &format!("has more than {MOST_UNITS} entries; name a slice or a cgroup above them"))
+        );
+    }
+    let entry =
+        |text: &String| text.parse().map_err(|error| fields.wrong(KEY, &format!("\"{}\" {error}", shown_key(text))));
+    texts.iter().map(entry).collect()
 }
 
 fn anchor(fields: &mut Fields) -> Result<AnchorName, DocumentError> {

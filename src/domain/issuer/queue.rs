@@ -34,6 +34,8 @@ pub struct Pending {
     /// The same as one word.
     pub cause: Cause,
     pub(super) running: bool,
+    /// That attempt asks upstream, or is about to.
+    pub(super) asking: bool,
     pub(super) doomed: Doomed,
 }
 
@@ -90,6 +92,12 @@ impl Doomed {
 }
 
 impl Pending {
+    /// One that was just asked for.
+    pub(super) fn new(doomed: Doomed, now: Timestamp) -> Self {
+        let (running, asking) = (false, false);
+        Self { attempts: 0, next: now, since: now, reason: None, cause: Cause::New, running, asking, doomed }
+    }
+
     /// Public name of the lease, or of the rotation of an anchor.
     pub fn id(&self) -> &LeaseId {
         match &self.doomed {
@@ -199,6 +207,8 @@ pub(super) enum Outcome {
     NotYet(Cause, String),
     /// Not asked: the anchor's queue stands still until then.
     Stopped(Timestamp, Cause, String),
+    /// Not asked: enough others are.
+    Crowded,
 }
 
 pub(super) fn not_yet(error: ApiError, owner: &Owner) -> Outcome {
@@ -292,13 +302,9 @@ pub(super) mod tests {
     #[test]
     fn a_summary_tells_the_oldest_and_its_reason() {
         let one = |serial: u64, since: i64, reason: Option<&str>| Pending {
-            attempts: 0,
-            next: Timestamp::UNIX_EPOCH,
-            since: Timestamp::from_second(since).unwrap(),
             reason: reason.map(str::to_owned),
             cause: if reason.is_some() { Cause::Hidden } else { Cause::New },
-            running: false,
-            doomed: Doomed::Lease(Box::new(record(serial))),
+            ..Pending::new(Doomed::Lease(Box::new(record(serial))), Timestamp::from_second(since).unwrap())
         };
         let all = [one(1, 30, Some("late")), one(2, 10, None), one(3, 20, Some("early"))];
         let summary = PendingSummary::of(all.iter());

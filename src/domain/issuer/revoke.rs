@@ -20,7 +20,7 @@ use crate::domain::owner::Owner;
 use crate::domain::ports::{ApiErrorKind, StoreError};
 use crate::domain::token::Token;
 
-/// Attempts under way at once; the rate limit spaces them further.
+/// Attempts under way at once for each anchor; the rate limit spaces them further.
 const PARALLEL: usize = 8;
 
 /// A create call whose answer was lost may still be at work upstream for this long after we gave it up: only a later
@@ -32,6 +32,15 @@ const DRAIN_POLL: Duration = Duration::from_millis(10);
 
 /// After upstream's own end of a token plus this, it is gone whatever the answers say.
 pub(super) const END_SKEW: Duration = Duration::from_secs(600);
+
+/// When an attempt asks upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Haste {
+    /// Now: somebody waits for it, or a call was just lost.
+    AtOnce,
+    /// When its turn comes.
+    InLine,
+}
 
 impl Issuer {
     /// Revocations that are not proven yet, oldest first.
@@ -73,18 +82,22 @@ impl Issuer {
             self.queue(ending.record.clone());
         }
         let issuer = self.clone();
-        self.runtime.spawn(async move { issuer.finish(ending).await });
+        self.runtime.spawn(async move { issuer.finish_by(ending, Haste::InLine).await });
     }
 
     /// Carries an ending out: tell, then revoke or, if a rotation did that already, remove.
     pub(in crate::domain) async fn finish(self: &Arc<Self>, ending: Ending) {
+        self.finish_by(ending, Haste::AtOnce).await;
+    }
+
+    async fn finish_by(self: &Arc<Self>, ending: Ending, haste: Haste) {
         let serial = ending.record.serial;
         self.observe(Event::Ended { lease: Box::new(ending.record.clone()), how: ending.how });
         if ending.gone {
             self.remove(&ending.record).await;
         } else {
             self.queue(ending.record);
-            self.attempt(serial).await;
+            self.attempt_by(serial, haste).await;
         }
     }
 
@@ -133,9 +146,7 @@ impl Issuer {
 
     pub(super) fn enqueue(&self, doomed: Doomed) {
         let (now, serial) = (self.now(), doomed.serial());
-        let pending =
-            Pending { attempts: 0, next: now, since: now, reason: None, cause: Cause::New, running: false, doomed };
-        self.pending.lock().insert(serial, pending);
+        self.pending.lock().insert(serial, Pending::new(doomed, now));
     }
 
     /// The anchors changed: whatever waited for a good one is tried now.
@@ -151,28 +162,33 @@ impl Issuer {
         let (due, next) = self.pending.lock().due(self.now(), PARALLEL);
         for serial in due {
             let issuer = self.clone();
-            self.runtime.spawn(async move { issuer.attempt(serial).await });
+            self.runtime.spawn(async move { issuer.attempt_by(serial, Haste::InLine).await });
         }
         next
     }
 
     /// One attempt for one token.
     pub(super) async fn attempt(self: &Arc<Self>, serial: Serial) {
-        let (doomed, since) = {
+        self.attempt_by(serial, Haste::AtOnce).await;
+    }
+
+    async fn attempt_by(self: &Arc<Self>, serial: Serial, haste: Haste) {
+        let (doomed, since, place) = {
             let mut pending = self.pending.lock();
             match pending.change(serial) {
                 Some(mut one) if !one.running => {
                     one.running = true;
+                    let place = one.next;
                     // Holds if this attempt ends without a word.
                     one.next = later(self.now(), BACKOFF_LEAST);
-                    (one.doomed.clone(), one.since)
+                    (one.doomed.clone(), one.since, place)
                 }
                 _ => return,
             }
         };
         let _running = Running { issuer: self, serial };
         let outcome = match doomed {
-            Doomed::Lease(record) => self.attempt_lease(*record, since).await,
+            Doomed::Lease(record) => self.attempt_lease(*record, since, haste).await,
             Doomed::Anchor(token) => self.attempt_anchor(*token, since).await,
         };
         let (cause, reason) = match outcome {
@@ -184,6 +200,12 @@ impl Issuer {
                 }
                 return;
             }
+            Outcome::Crowded => {
+                if let Some(mut one) = self.pending.lock().change(serial) {
+                    one.next = place;
+                }
+                return;
+            }
         };
         let now = self.now();
         let told = {
@@ -191,6 +213,11 @@ impl Issuer {
             let Some(mut one) = pending.change(serial) else { return };
             one.attempts += 1;
             one.next = later(now, backoff(one.attempts, now));
+            if cause == Cause::Settling {
+                // Then the next look is the last one.
+                let settled = later(one.since, SETTLED + BACKOFF_LEAST);
+                one.next = one.next.min(settled.max(later(now, BACKOFF_LEAST)));
+            }
             let told = one.reason.as_ref() != Some(&reason);
             (one.cause, one.reason) = (cause, Some(reason.clone()));
             told.then(|| one.doomed.clone())
@@ -204,7 +231,7 @@ impl Issuer {
         }
     }
 
-    async fn attempt_lease(self: &Arc<Self>, record: LeaseRecord, since: Timestamp) -> Outcome {
+    async fn attempt_lease(self: &Arc<Self>, record: LeaseRecord, since: Timestamp, haste: Haste) -> Outcome {
         let record = match self.durable_decision(record).await {
             Ok(record) => record,
             Err(error) => return unwritten(&error),
@@ -212,12 +239,30 @@ impl Issuer {
         if let Some(stopped) = self.stopped(&record) {
             return stopped;
         }
+        if !self.may_ask(&record, haste) {
+            return Outcome::Crowded;
+        }
         let outcome = self.prove_gone(&record, since).await;
         self.learn(&record, &outcome);
         match outcome {
             Outcome::Gone => self.proven_gone(&record).await.map_or_else(|error| unremoved(&error), |()| Outcome::Gone),
             not_yet => not_yet,
         }
+    }
+
+    /// Whether upstream may be asked now; the rest stands in line, decided and durable.
+    fn may_ask(&self, record: &LeaseRecord, haste: Haste) -> bool {
+        if record.is_never_made() {
+            return true;
+        }
+        let mut pending = self.pending.lock();
+        if haste == Haste::InLine && pending.is_crowded(&record.anchor, PARALLEL) {
+            return false;
+        }
+        if let Some(mut one) = pending.change(record.serial) {
+            one.asking = true;
+        }
+        true
     }
 
     /// The decision to revoke is durable before anything is deleted: else a crash would leave a dead token that the
@@ -235,7 +280,7 @@ impl Issuer {
     }
 
     async fn prove_gone(self: &Arc<Self>, record: &LeaseRecord, since: Timestamp) -> Outcome {
-        if record.phase == Phase::Revoking && record.token_id.is_none() {
+        if record.is_never_made() {
             return Outcome::Gone;
         }
         if self.now() > later(record.ends_at, END_SKEW) && record.phase != Phase::Intent {
@@ -271,6 +316,7 @@ impl Issuer {
 
     async fn delete(&self, record: &LeaseRecord, access: &Access) -> Outcome {
         let Some(id) = &record.token_id else { return Outcome::Gone };
+        let _still = self.keep_still(&record.address, &record.owner, record.organization.as_deref()).await;
         match self.api.revoke(access, id).await {
             Ok(()) => Outcome::Gone,
             // The anchor may have lost its rights: then 404 proves nothing, and the token itself must be refused.
@@ -294,8 +340,9 @@ impl Issuer {
     /// The same for a token of whatever use.
     pub(super) async fn ask(&self, address: &Address, token: Option<&Token>, owner: &Owner) -> Option<Outcome> {
         let Some(token) = token else { return Some(Outcome::NotYet(Cause::Unclear, "its secret is not known".into())) };
-        let access = Access { address: address.clone(), token: token.clone(), owner: None };
-        match self.api.whoami(&access).await {
+        // Its owner's calls, whichever token makes them, are counted together.
+        let access = Access { address: address.clone(), token: token.clone(), owner: Some(owner.clone()) };
+        match self.api.whoami_in_background(&access).await {
             Ok(_) => None,
             Err(error) if error.kind == ApiErrorKind::Unauthorized => Some(Outcome::Gone),
             Err(error) => Some(not_yet(error, owner)),
@@ -339,39 +386,6 @@ impl Issuer {
                 )
             }),
             Err(error) => not_yet(error, &record.owner),
-        }
-    }
-
-    /// A minted token whose answer was lost: find it by its description.
-    pub(super) async fn search(&self, lost: Lost<'_>, access: &Access) -> Outcome {
-        let not_yet = |error| not_yet(error, lost.owner);
-        let organization = match (lost.organization, lost.owner) {
-            (None, Owner::Team { id }) => match self.api.team_organization(access, id).await {
-                Ok(organization) => organization,
-                Err(error) => return not_yet(error),
-            },
-            (organization, _) => organization.map(str::to_owned),
-        };
-        let listed = match self.api.list(access, lost.owner, organization.as_deref()).await {
-            Ok(listed) => listed,
-            Err(error) => return not_yet(error),
-        };
-        let found: Vec<_> =
-            listed.into_iter().filter(|one| one.description.as_deref() == Some(lost.description)).collect();
-        for one in &found {
-            match self.api.revoke(access, &one.id).await {
-                Ok(()) => tracing::info!(token_id = %one.id, owner = %lost.owner, "deleted the token of a lost answer"),
-                Err(error) if error.kind == ApiErrorKind::NotVisible => {}
-                Err(error) => return not_yet(error),
-            }
-        }
-        if !found.is_empty() || self.now() > later(lost.since, SETTLED) {
-            Outcome::Gone
-        } else {
-            Outcome::NotYet(
-                Cause::Settling,
-                "the answer to its create call was lost; searching until it cannot arrive any more".into(),
-            )
         }
     }
 
@@ -484,7 +498,7 @@ struct Running<'a> {
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         if let Some(mut one) = self.issuer.pending.lock().change(self.serial) {
-            one.running = false;
+            (one.running, one.asking) = (false, false);
         }
         self.issuer.wake.notify_one();
     }

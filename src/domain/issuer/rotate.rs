@@ -69,9 +69,7 @@ impl Issuer {
             failed => {
                 // A rotation that did not happen does not count for the interval.
                 self.book.lock().unrotated(name, former);
-                return Err(
-                    failed.map_or(Error::Deadline(deadline), |result| result.err().unwrap_or(Error::WouldBlock))
-                );
+                return Err(failed.map_or(Error::Deadline(deadline), |result| result.err().unwrap_or(Error::Internal)));
             }
         };
         if revoke {

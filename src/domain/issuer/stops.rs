@@ -10,7 +10,7 @@ use super::Issuer;
 use super::queue::{Cause, Outcome, backoff};
 use super::revoke::END_SKEW;
 use crate::domain::event::Event;
-use crate::domain::lease::{LeaseRecord, Phase, Serial, later};
+use crate::domain::lease::{LeaseRecord, Serial, later};
 use crate::domain::name::AnchorName;
 use crate::domain::owner::Owner;
 use crate::domain::timeline::earlier;
@@ -92,7 +92,7 @@ impl Issuer {
     pub(super) fn stopped(&self, record: &LeaseRecord) -> Option<Outcome> {
         let now = self.now();
         // What needs no anchor: tokens that upstream has ended by now, and what was never made.
-        if now > later(record.ends_at, END_SKEW) || record.token_id.is_none() && record.phase == Phase::Revoking {
+        if now > later(record.ends_at, END_SKEW) || record.is_never_made() {
             return None;
         }
         let (until, cause, reason) = self.stops.lock().enter(record, now)?;
@@ -118,7 +118,7 @@ impl Issuer {
                     self.observe(Event::AnchorTrouble { anchor: record.anchor.clone(), reason });
                 }
             }
-            Outcome::Stopped(..) => {}
+            Outcome::Stopped(..) | Outcome::Crowded => {}
         }
     }
 

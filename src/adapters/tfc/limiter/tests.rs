@@ -17,7 +17,7 @@ async fn rush(lane: &Arc<Lane>, callers: usize, patience: Duration) -> Vec<(usiz
     for caller in 0..callers {
         let (lane, order) = (lane.clone(), order.clone());
         tasks.spawn(async move {
-            let result = lane.pass(deadline).await.map(|()| Instant::now());
+            let result = lane.pass(Urgency::Awaited, deadline).await.map(|()| Instant::now());
             order.lock().push((caller, result));
         });
         tokio::task::yield_now().await;
@@ -93,7 +93,7 @@ async fn a_gate_beyond_the_deadline_fails_at_once() {
     let lane = Limiter::new(20).lane(&access("t", None));
     lane.close(Duration::from_secs(30));
     let start = Instant::now();
-    assert_eq!(lane.pass(start + Duration::from_secs(10)).await, Err(Exhausted));
+    assert_eq!(lane.pass(Urgency::Awaited, start + Duration::from_secs(10)).await, Err(Exhausted));
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
 
@@ -119,7 +119,7 @@ async fn a_changed_ceiling_brings_no_second_burst() {
     let mut passed = Vec::new();
     for limit in [50, 60, 50, 60, 50, 60] {
         lane.learn(limit);
-        while lane.try_pass().is_none() {
+        while lane.try_pass(Urgency::Awaited).is_none() {
             passed.push(Instant::now());
         }
     }
@@ -130,12 +130,12 @@ async fn a_changed_ceiling_brings_no_second_burst() {
 async fn a_caller_that_gave_up_leaves_no_gap() {
     let lane = Limiter::new(10).lane(&access("t", None));
     let deadline = Instant::now() + Duration::from_secs(60);
-    lane.pass(deadline).await.unwrap();
+    lane.pass(Urgency::Awaited, deadline).await.unwrap();
     let waiting: Vec<_> = (0..50)
         .map(|_| {
             tokio::spawn({
                 let lane = lane.clone();
-                async move { lane.pass(deadline).await }
+                async move { lane.pass(Urgency::Awaited, deadline).await }
             })
         })
         .collect();
@@ -145,9 +145,9 @@ async fn a_caller_that_gave_up_leaves_no_gap() {
         let _ = task.await;
     }
     let start = Instant::now();
-    lane.pass(deadline).await.unwrap();
+    lane.pass(Urgency::Awaited, deadline).await.unwrap();
     assert!(start.elapsed() < Duration::from_millis(200));
-    assert_eq!(lane.waiting.load(Ordering::Relaxed), 0);
+    assert_eq!(lane.awaited.waiting.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,4 +173,71 @@ async fn lanes_of_the_past_are_forgotten() {
     assert!(limiter.lanes.lock().len() <= KEEP + 1);
     let keys = format!("{:?}", limiter.lanes.lock().keys().collect::<Vec<_>>());
     assert!(!keys.contains("t99"), "{keys}");
+}
+
+/// Keeps the lane's background full until the end; says when each call passed.
+fn revocations(lane: &Arc<Lane>, callers: usize, end: Instant) -> Arc<Mutex<Vec<Instant>>> {
+    let passed = Arc::new(Mutex::new(Vec::new()));
+    for _ in 0..callers {
+        let (lane, passed) = (lane.clone(), passed.clone());
+        tokio::spawn(async move {
+            while lane.pass(Urgency::Background, end).await.is_ok() {
+                passed.lock().push(Instant::now());
+            }
+        });
+    }
+    passed
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_finds_a_place_at_once_among_revocations() {
+    for ceiling in [1, 20, 100] {
+        let lane = Limiter::new(ceiling).lane(&access("t", None));
+        let (begun, end) = (Instant::now(), Instant::now() + Duration::from_secs(300));
+        let passed = revocations(&lane, 8, end);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let mut waits = Vec::new();
+        let mut all = Vec::new();
+        for _ in 0..20 {
+            tokio::time::sleep(Duration::from_millis(5077)).await;
+            let start = Instant::now();
+            lane.pass(Urgency::Awaited, end).await.unwrap();
+            waits.push(start.elapsed());
+            all.push(Instant::now());
+        }
+        // A place or two at the most, and none where the burst leaves room.
+        let longest = waits.iter().max().unwrap();
+        assert!(*longest <= interval(NonZeroU32::new(ceiling).unwrap()) * 2, "{ceiling}/s: {waits:?}");
+        if ceiling >= 20 {
+            assert!(*longest <= Duration::from_millis(1), "{ceiling}/s: {waits:?}");
+        }
+        let passed = passed.lock().clone();
+        all.extend(&passed);
+        assert!(busiest_second(&all) <= ceiling as usize, "{ceiling}/s");
+        let rate = all.len() as f64 / begun.elapsed().as_secs_f64();
+        assert!(rate >= 0.79 * f64::from(ceiling), "{rate} calls a second of {ceiling}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn readers_that_take_all_leave_some_places_to_revocations() {
+    let lane = Limiter::new(20).lane(&access("t", None));
+    let end = Instant::now() + Duration::from_secs(50);
+    let revoked = revocations(&lane, 8, end);
+    let opened = Arc::new(Mutex::new(Vec::new()));
+    for _ in 0..32 {
+        let (lane, opened) = (lane.clone(), opened.clone());
+        tokio::spawn(async move {
+            while lane.pass(Urgency::Awaited, end).await.is_ok() {
+                opened.lock().push(Instant::now());
+            }
+        });
+    }
+    tokio::time::sleep(Duration::from_secs(51)).await;
+    let (revoked, mut opened) = (revoked.lock().clone(), opened.lock().clone());
+    let (revocations, opens) = (revoked.len(), opened.len());
+    assert!((100..250).contains(&revocations), "{revocations} of {opens}");
+    assert!(revocations + opens >= 890, "{revocations} + {opens}: the lane is full");
+    opened.extend(revoked);
+    assert!(busiest_second(&opened) <= 20);
 }

@@ -138,6 +138,7 @@ impl World {
             min_rotation_interval: None,
             rotate_every: None,
             access: Default::default(),
+            allow_units: Vec::new(),
             anchor: Default::default(),
         };
         let role_text = if slot {
@@ -260,7 +261,7 @@ impl World {
             Op::Crash { flight } => {
                 if let Some(n) = nth(&self.flights, flight) {
                     let (scope, _) = self.flights.remove(n);
-                    self.book.crash(&scope, Error::WouldBlock, now);
+                    self.book.crash(&scope, Error::Internal, now);
                 }
             }
             Op::End { lease } => drop(self.lease(lease).and_then(|serial| self.book.end(serial, Ended::Revoked))),
