@@ -23,5 +23,7 @@ mod load;
 mod lookup;
 #[path = "fake_upstream/pytfe.rs"]
 mod pytfe;
+#[path = "fake_upstream/registry.rs"]
+mod registry;
 #[path = "fake_upstream/tokens.rs"]
 mod tokens;

@@ -81,7 +81,7 @@ impl Api {
         content_type: Option<&str>,
         body: Option<String>,
     ) -> Result<Got, reqwest::Error> {
-        let prefix = if path.starts_with("/_fake") || path.starts_with("/.well-known") { "" } else { "/api/v2/" };
+        let prefix = if path.starts_with('/') { "" } else { "/api/v2/" };
         let mut request = self.client.request(method, format!("{}{prefix}{path}", self.url));
         if !self.token.is_empty() {
             request = request.bearer_auth(&self.token);

@@ -24,8 +24,10 @@ fn run(command: &mut Command) -> String {
 
 /// A program that `make` makes from the package's Python; by the first test that wants it, while the others wait.
 fn program(package: &str, make: impl FnOnce(&Path, &Path)) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(package.replace("==", "-"));
-    let lock = File::create(folder.with_added_extension("lock")).expect("target/ is writable");
+    let below = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let name = package.replace("==", "-");
+    let folder = below.join(&name);
+    let lock = File::create(below.join(name + ".lock")).expect("target/ is writable");
     lock.lock().expect("target/ is on a filesystem with locks");
     let (python, program) = (folder.join("bin/python"), folder.join("terraform"));
     if !program.exists() {
