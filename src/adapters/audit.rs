@@ -1,7 +1,7 @@
 //! The audit trail: one JSON line for each thing that happened, to a file and to journald (docs/audit.md).
 //!
 //! Whoever notes something puts it into a bounded queue and goes on; one thread ([`writer`]) finds out about the callers
-//! ([`callers`]), makes the lines ([`line`]) and writes them to every [`Sink`].
+//! ([`callers`]), makes the lines ([`mod@line`]) and writes them to every [`Sink`].
 
 mod callers;
 mod error;
