@@ -409,3 +409,21 @@ async fn what_a_role_of_the_settings_file_issued_waits_until_upstream_was_asked(
     m.pass(seconds(20)).await;
     assert!(!m.api.is_live(&token));
 }
+
+/// Only damage can do that; one of the two tokens would be lost track of.
+#[tokio::test]
+async fn two_leases_with_one_number_are_refused() {
+    use tfcfs::domain::ledger::Ledger;
+    use tfcfs::domain::ports::{Change, Expect};
+    let m = Machine::new().await;
+    m.write("roles/app", "team_id = \"team-1\"\ncredential_type = \"team\"\n").await.unwrap();
+    m.cat("creds/app/token").await.unwrap();
+    let lease = m.store.load().await.unwrap().into_iter().find(|record| record.key.starts_with("lease/")).unwrap();
+    let id = lease.key.trim_start_matches("lease/");
+    let other = "0".repeat(id.len());
+    let value = String::from_utf8(lease.value.clone()).unwrap().replace(id, &other).into_bytes();
+    let change = Change { key: format!("lease/{other}"), expect: Expect::Absent, value: Some(value) };
+    m.store.commit(vec![change]).await.unwrap();
+    let error = Ledger::new(m.store.clone()).load().await.unwrap_err().to_string();
+    assert!(error.contains("two leases with the number"), "{error}");
+}

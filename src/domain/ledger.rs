@@ -147,6 +147,7 @@ impl Ledger {
         });
         let decoded = decoded.into_iter().collect::<Result<Vec<_>, _>>()?;
         let mut contents = self.take_in(records.len(), decoded.into_iter().flatten());
+        one_number_each(&contents.leases)?;
         self.drop_stray_notes(&mut contents).await?;
         Ok(contents)
     }
@@ -286,6 +287,18 @@ impl Ledger {
 
     fn expected(&self, id: &LeaseId) -> Expect {
         self.versions.lock().get(id).map_or(Expect::Absent, |version| Expect::Version(*version))
+    }
+}
+
+/// Two leases with one number would be one in memory, and the token of the other would be lost track of.
+fn one_number_each(leases: &[LeaseRecord]) -> Result<(), StoreError> {
+    let mut seen = rustc_hash::FxHashSet::default();
+    match leases.iter().find(|lease| !seen.insert(lease.serial)) {
+        None => Ok(()),
+        Some(lease) => Err(StoreError::Corrupt(format!(
+            "the ledger has two leases with the number {}, so it is damaged: restore the state directory from a backup",
+            lease.serial.0
+        ))),
     }
 }
 

@@ -214,22 +214,19 @@ fn network() -> Vec<Fault> {
     all
 }
 
-/// A request on a connection that was closed a moment ago is reset, not refused.
+/// A request on a connection that was closed a moment ago is reset, not refused: the daemon must have seen that it is.
 fn until_connections_are_gone(cell: &Cell) {
-    let remote = format!(":{:04X} ", cell.daemon.fake.address().port());
-    for _ in 0..500 {
-        let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux has it");
-        // Local and remote address, then the state: established, or closed by the other side and not yet by us.
-        let open = |line: &str| {
-            let at = line.find(&remote).filter(|at| *at > 20);
-            at.is_some_and(|at| matches!(line.get(at + 6..at + 8), Some("01" | "08")))
+    let connections = || {
+        let local = std::fs::read_to_string("/proc/net/unix").expect("Linux has it");
+        let files = std::fs::read_dir(format!("/proc/{}/fd", cell.daemon.pid())).expect("it runs");
+        let number = |file: std::fs::DirEntry| {
+            let to = std::fs::read_link(file.path()).ok()?;
+            Some(to.to_str()?.strip_prefix("socket:[")?.trim_end_matches(']').to_owned())
         };
-        if !table.lines().any(open) {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    panic!("the daemon keeps a connection that the server has closed");
+        let sockets = files.flatten().filter_map(number);
+        sockets.filter(|number| !local.contains(&format!(" {number}"))).count()
+    };
+    crate::support::eventually("the daemon lets go of closed connections", || connections() == 0);
 }
 
 fn behind_our_back() -> Vec<Fault> {
