@@ -20,7 +20,7 @@ use super::anchor_rotation::AnchorToken;
 use super::lease::{LeaseId, LeaseRecord, Phase, Serial};
 use super::name::{AnchorName, RoleName};
 use super::parallel::in_parts;
-use super::ports::{Change, Expect, Record, Store, StoreError, Version};
+use super::ports::{Change, Expect, Store, StoreError, Version};
 use super::role::Role;
 use super::token::Issued;
 
@@ -87,6 +87,52 @@ pub struct Contents {
     pub next_serial: u64,
 }
 
+impl Contents {
+    /// Takes in what was found in another part of the ledger.
+    fn append(&mut self, part: Self) {
+        self.roles.extend(part.roles);
+        self.anchors.extend(part.anchors);
+        self.leases.extend(part.leases);
+        self.anchor_tokens.extend(part.anchor_tokens);
+        self.lingers.extend(part.lingers);
+        self.ends.extend(part.ends);
+        self.numbers.extend(part.numbers);
+        self.teams.extend(part.teams);
+        self.rotations.extend(part.rotations);
+        // Zero where it was not found; serials are never given back.
+        self.next_serial = self.next_serial.max(part.next_serial);
+    }
+}
+
+/// What was found in a part of the ledger.
+#[derive(Default)]
+struct Found {
+    contents: Contents,
+    /// Of the leases.
+    versions: Vec<(LeaseId, Version)>,
+}
+
+impl Found {
+    fn take(&mut self, stored: Stored, version: Version) {
+        let contents = &mut self.contents;
+        match stored {
+            Stored::Role(name, role) => contents.roles.push((name, role)),
+            Stored::Anchor(anchor) => contents.anchors.push(anchor),
+            Stored::AnchorToken(token) => contents.anchor_tokens.push(*token),
+            Stored::Lease(lease) => {
+                self.versions.push((lease.id.clone(), version));
+                contents.leases.push(*lease);
+            }
+            Stored::Linger(id, end) => drop(contents.lingers.insert(id, end)),
+            Stored::End(id, end) => drop(contents.ends.insert(id, end)),
+            Stored::Number(name, number) => drop(contents.numbers.insert(name, number)),
+            Stored::Rotation(name, rotation) => drop(contents.rotations.insert(name, rotation)),
+            Stored::Team(key, id) => drop(contents.teams.insert(key, id)),
+            Stored::NextSerial(next) => contents.next_serial = next,
+        }
+    }
+}
+
 /// One typed change of a commit.
 #[derive(Debug, Clone)]
 pub enum Entry {
@@ -136,44 +182,26 @@ impl Ledger {
     /// The store's, and [`StoreError::Corrupt`] for a record that cannot be understood.
     pub async fn load(&self) -> Result<Contents, StoreError> {
         let mut records = self.store.load().await?;
-        let decoded = in_parts(&mut records, |part| {
-            let decode = |record: &mut Record| {
+        let parts = in_parts(&mut records, |part| {
+            let mut found = Found::default();
+            for record in part {
                 let stored = Stored::decode(&record.key, &record.value);
                 // Freed here, by all threads.
                 std::mem::take(&mut record.value).zeroize();
-                Ok((stored?, record.version))
-            };
-            part.iter_mut().map(decode).collect::<Result<Vec<_>, StoreError>>()
+                found.take(stored?, record.version);
+            }
+            Ok::<_, StoreError>(found)
         });
-        let decoded = decoded.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let mut contents = self.take_in(records.len(), decoded.into_iter().flatten());
+        let mut contents = Contents { next_serial: 1, ..Contents::default() };
+        contents.leases.reserve(records.len());
+        for found in parts {
+            let Found { contents: part, versions } = found?;
+            contents.append(part);
+            self.versions.lock().extend(versions);
+        }
         one_number_each(&contents.leases)?;
         self.drop_stray_notes(&mut contents).await?;
         Ok(contents)
-    }
-
-    fn take_in(&self, count: usize, records: impl Iterator<Item = (Stored, Version)>) -> Contents {
-        let mut contents = Contents { next_serial: 1, ..Contents::default() };
-        contents.leases.reserve(count);
-        let mut versions = self.versions.lock();
-        for (stored, version) in records {
-            match stored {
-                Stored::Role(name, role) => contents.roles.push((name, role)),
-                Stored::Anchor(anchor) => contents.anchors.push(anchor),
-                Stored::AnchorToken(token) => contents.anchor_tokens.push(*token),
-                Stored::Lease(lease) => {
-                    versions.insert(lease.id.clone(), version);
-                    contents.leases.push(*lease);
-                }
-                Stored::Linger(id, end) => drop(contents.lingers.insert(id, end)),
-                Stored::End(id, end) => drop(contents.ends.insert(id, end)),
-                Stored::Number(name, number) => drop(contents.numbers.insert(name, number)),
-                Stored::Rotation(name, rotation) => drop(contents.rotations.insert(name, rotation)),
-                Stored::Team(key, id) => drop(contents.teams.insert(key, id)),
-                Stored::NextSerial(next) => contents.next_serial = next,
-            }
-        }
-        contents
     }
 
     /// An end may be noted just after its lease was removed; nothing else would ever remove the note.

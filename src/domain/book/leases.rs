@@ -77,16 +77,15 @@ impl Book {
     /// ledger noted, else now.
     pub(super) fn adopt(
         &mut self,
-        record: LeaseRecord,
+        mut record: LeaseRecord,
         linger: Option<Timestamp>,
         end: Option<Timestamp>,
         now: Timestamp,
     ) {
         let phase = record.phase;
-        let scope = record.scope.clone();
-        let ends_at = end.map_or(record.ends_at, |end| end.min(record.ends_at));
+        record.ends_at = end.map_or(record.ends_at, |end| end.min(record.ends_at));
         // It may have been issued by a clock that ran ahead.
-        let record = LeaseRecord { issued_at: record.issued_at.min(now), ends_at, ..record };
+        record.issued_at = record.issued_at.min(now);
         let mut lease = Lease::new(record, now);
         if let Some(end) = linger {
             lease.expires_at = end.min(lease.ends_at);
@@ -104,11 +103,10 @@ impl Book {
         // A slot is its owner's, whichever roles use it.
         let of_role = lease.record.credential_type.is_slot()
             || self.role(&lease.record.role).is_none_or(|entry| lease.record.is_of(&entry.role));
-        let reusable = phase == Phase::Live && of_role && !matches!(scope, Scope::Open { .. });
+        let reusable = phase == Phase::Live && of_role && !matches!(lease.record.scope, Scope::Open { .. });
+        let scope = reusable.then(|| lease.record.scope.clone());
         self.leases.insert(lease);
-        if !reusable {
-            return;
-        }
+        let Some(scope) = scope else { return };
         // Serials of one scope grow with time, whatever the clock does.
         match self.current.get(&scope) {
             Some(other) if other > serial => self.mark_superseded(serial, now),
