@@ -206,3 +206,31 @@ async fn all_endings_are_durable_before_most_of_them_have_their_turn_upstream() 
     tokio::time::timeout(seconds(10), m.remove(&format!("leases/other/{id}"))).await.unwrap().unwrap();
     assert_eq!(m.api.count("revoke"), 9);
 }
+
+/// Teams of one organization are listed at one address, each with its own tokens.
+#[tokio::test]
+async fn the_lost_answers_of_two_teams_of_an_organization_are_both_found() {
+    let m = Machine::new().await;
+    for team in ["deploy", "backup"] {
+        let document = format!(
+            "organization = \"acme\"\nteam = \"{team}\"\nteam_id = \"team-{team}\"\ncredential_type = \"team\"\n"
+        );
+        m.write(&format!("roles/{team}"), &document).await.unwrap();
+    }
+    m.api.script("create", vec![Fault::After(ApiErrorKind::Timeout); 2]);
+    // The first reading comes when no lost call can arrive any more: it is the last one, too.
+    m.api.script("list", vec![Fault::Before(ApiErrorKind::Remote); 1000]);
+    for team in ["deploy", "backup"] {
+        m.cat(&format!("creds/{team}/token")).await.unwrap_err();
+    }
+    assert_eq!(m.api.live().len(), 2);
+    for _ in 0..60 {
+        m.pass(seconds(5)).await;
+    }
+    m.api.forget_faults();
+    for _ in 0..60 {
+        m.pass(seconds(10)).await;
+    }
+    assert!(m.issuer.pending().is_empty(), "{:?}", m.issuer.pending());
+    assert!(m.api.live().is_empty(), "{:?}", m.api.live());
+}

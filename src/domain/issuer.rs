@@ -93,7 +93,7 @@ pub struct Issuer {
     settings: IssuerSettings,
     runtime: tokio::runtime::Handle,
     /// Lists that searches share. Taken for moments, never together with another lock.
-    shelves: Arc<Mutex<listing::Shelves>>,
+    shelves: Mutex<listing::Shelves>,
     /// Revocations under way. Taken for moments, never together with `book`.
     pending: Mutex<pending_table::PendingTable>,
     /// Anchors that upstream refuses, and owners that it hides from them. Taken for moments, never together with `pending`.
@@ -139,7 +139,7 @@ impl Issuer {
             observer,
             settings,
             runtime,
-            shelves: Arc::default(),
+            shelves: Mutex::default(),
             pending: Mutex::default(),
             stops: Mutex::default(),
             unnoted: Mutex::default(),

@@ -31,13 +31,14 @@ const STEADY: u32 = 8;
 /// What is listed together at a server: the tokens of a user, or those of all teams of an organization.
 type Key = (String, String);
 
-/// One list and its last reading. Whoever deletes something of it reads the lock, who walks it writes.
-pub(super) type Shelf = Arc<RwLock<Option<Listing>>>;
+/// One list and its last readings: a walk keeps the tokens of one owner. Whoever deletes something of it reads the lock, who
+/// walks it writes.
+pub(super) type Shelf = Arc<RwLock<HashMap<Owner, Listing>>>;
 
-/// All lists that searches have asked for.
+/// All lists that searches have asked for. There are as many as users and organizations, so they stay.
 pub(super) type Shelves = HashMap<Key, Shelf>;
 
-/// A reading of a list.
+/// A reading of a list: the tokens of one owner.
 #[derive(Debug)]
 pub(super) struct Listing {
     /// When the walk began, by the clock that nobody sets.
@@ -92,7 +93,7 @@ impl Issuer {
         address: &Address,
         owner: &Owner,
         organization: Option<&str>,
-    ) -> Option<OwnedRwLockReadGuard<Option<Listing>>> {
+    ) -> Option<OwnedRwLockReadGuard<HashMap<Owner, Listing>>> {
         let shelf = self.shelves.lock().get(&key(address, owner, organization)).cloned()?;
         Some(shelf.read_owned().await)
     }
@@ -100,10 +101,10 @@ impl Issuer {
     /// The tokens with the description of a lost call, by a reading that others may have made.
     pub(super) async fn look_up(&self, lost: &Lost<'_>, access: &Access) -> Result<Found, ApiError> {
         let key = key(&access.address, lost.owner, lost.organization);
-        let shelf = self.shelves.lock().entry(key.clone()).or_default().clone();
-        let mut place = shelf.clone().write_owned().await;
+        let shelf = self.shelves.lock().entry(key).or_default().clone();
+        let mut readings = shelf.write().await;
         let by_wall = |begun: Duration| earlier(self.now(), self.clock.running().saturating_sub(begun));
-        if let Some(listing) = &*place {
+        if let Some(listing) = readings.get(lost.owner) {
             let begun = by_wall(listing.begun);
             if Listing::serves(begun, listing.took, lost.since, self.now()) {
                 return Ok(Found { tokens: listing.described(lost.description), begun });
@@ -114,21 +115,19 @@ impl Issuer {
         let took = self.clock.running().saturating_sub(begun);
         let listing = Listing::new(begun, took, listed);
         let found = Found { tokens: listing.described(lost.description), begun: by_wall(begun) };
-        *place = Some(listing);
-        drop(place);
-        self.forget_listing(key, shelf, begun, took * REUSE + SETTLED);
+        readings.insert(lost.owner.clone(), listing);
+        drop(readings);
+        self.forget_listing(shelf, lost.owner.clone(), begun, took * REUSE + SETTLED);
         Ok(found)
     }
 
     /// Readings are large; one that nobody has renewed by then is of no use any more.
-    fn forget_listing(&self, key: Key, shelf: Shelf, begun: Duration, after: Duration) {
-        let shelves = self.shelves.clone();
+    fn forget_listing(&self, shelf: Shelf, owner: Owner, begun: Duration, after: Duration) {
         self.runtime.spawn(async move {
             tokio::time::sleep(after).await;
-            let mut place = shelf.clone().write_owned().await;
-            if place.as_ref().is_some_and(|listing| listing.begun == begun) {
-                *place = None;
-                shelves.lock().remove(&key);
+            let mut readings = shelf.write().await;
+            if readings.get(&owner).is_some_and(|listing| listing.begun == begun) {
+                readings.remove(&owner);
             }
         });
     }
