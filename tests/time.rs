@@ -145,11 +145,11 @@ fn the_clock_is_set_back_between_the_keepers_look_and_its_sleep() {
     block_on(async {
         let m = machine_ahead().await;
         let held = m.open("creds/app/token").await.unwrap();
-        let end = m.issuer.book().leases().next().unwrap().ends_at;
+        let end = m.issuer.book().leases().next().unwrap().record.ends_at;
         m.api.set_skew(SignedDuration::ZERO);
         m.clock.step_at_sleep(-DAY);
         m.pass(seconds(1)).await;
-        assert_eq!(m.issuer.book().leases().next().unwrap().ends_at, end - DAY);
+        assert_eq!(m.issuer.book().leases().next().unwrap().record.ends_at, end - DAY);
         m.close(held);
     });
 }

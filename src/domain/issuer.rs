@@ -559,7 +559,7 @@ impl Issuer {
                 Entry::Linger(lease.record.id.clone(), end)
             });
             let ends = moved.iter().filter_map(live);
-            lingers.chain(ends.map(|lease| Entry::End(lease.record.id.clone(), Some(lease.ends_at)))).collect()
+            lingers.chain(ends.map(|lease| Entry::End(lease.record.id.clone(), Some(lease.record.ends_at)))).collect()
         };
         if entries.is_empty() {
             return Ok(());

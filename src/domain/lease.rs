@@ -187,14 +187,12 @@ impl LeaseRecord {
 /// A lease in memory.
 #[derive(Debug, Clone)]
 pub struct Lease {
-    /// What the ledger has.
+    /// What the ledger has. Its times are earlier than there if the wall clock was set back since.
     pub record: LeaseRecord,
     /// Open handles.
     pub handles: u32,
     /// End as it stands: absolute while held, last close + `ttl` while lingering.
     pub expires_at: Timestamp,
-    /// Absolute end, as the record has it; the ledger's may be later, by a clock that was set back since.
-    pub ends_at: Timestamp,
     /// When a successor took over.
     pub superseded_at: Option<Timestamp>,
     /// How it ended; its handles get an error from then on.
@@ -242,7 +240,6 @@ impl Lease {
     pub fn new(record: LeaseRecord, now: Timestamp) -> Self {
         let mut lease = Self {
             expires_at: record.ends_at,
-            ends_at: record.ends_at,
             record,
             handles: 0,
             superseded_at: None,
@@ -258,15 +255,14 @@ impl Lease {
     /// Slots are the same for everybody until rotated: the last close does not shorten their life.
     fn lingering_end(&self, now: Timestamp) -> Timestamp {
         if self.record.credential_type.is_slot() {
-            return self.ends_at;
+            return self.record.ends_at;
         }
-        later(now, self.record.times.ttl).min(self.ends_at)
+        later(now, self.record.times.ttl).min(self.record.ends_at)
     }
 
     /// The wall clock was set back: the lease ends when it would have ended.
     pub fn clock_set_back(&mut self, back: Duration) {
         self.expires_at = earlier(self.expires_at, back);
-        self.ends_at = earlier(self.ends_at, back);
         self.record.ends_at = earlier(self.record.ends_at, back);
         self.checked_at = earlier(self.checked_at, back);
         self.record.issued_at = earlier(self.record.issued_at, back);
@@ -284,7 +280,7 @@ impl Lease {
 
     /// Life left if somebody held it from now on.
     pub fn remaining(&self, now: Timestamp) -> Duration {
-        Duration::try_from(now.duration_until(self.ends_at)).unwrap_or_default()
+        Duration::try_from(now.duration_until(self.record.ends_at)).unwrap_or_default()
     }
 
     /// Judges it for an opener at `now`.
@@ -317,7 +313,7 @@ impl Lease {
         self.handles += 1;
         // A superseded slot keeps the end its rotation gave it.
         if self.superseded_at.is_none() || !self.record.credential_type.is_slot() {
-            self.expires_at = self.ends_at;
+            self.expires_at = self.record.ends_at;
         }
     }
 
@@ -351,7 +347,7 @@ impl Lease {
     pub fn supersede(&mut self, now: Timestamp, grace: Duration) {
         self.superseded_at = Some(now);
         if self.record.credential_type.is_slot() {
-            self.expires_at = later(now, grace).min(self.ends_at);
+            self.expires_at = later(now, grace).min(self.record.ends_at);
             self.ends_as = Ended::Revoked;
         }
     }
@@ -362,12 +358,12 @@ impl Lease {
         if !shared || self.handles == 0 || self.superseded_at.is_some() || self.ended.is_some() {
             return None;
         }
-        self.ends_at.checked_sub(self.record.needed()).ok()
+        self.record.ends_at.checked_sub(self.record.needed()).ok()
     }
 
     /// Its end as it stands.
     pub fn end(&self) -> Timestamp {
-        self.expires_at.min(self.ends_at)
+        self.expires_at.min(self.record.ends_at)
     }
 
     /// When something happens to it by itself, at the earliest; `None` once it has ended.

@@ -3,7 +3,8 @@
 use std::num::NonZero;
 use std::thread;
 
-use parking_lot::Mutex;
+use rayon::ThreadPoolBuilder;
+use rayon::prelude::*;
 
 /// Entries of a part. Small enough that all threads end at about the same time, though the first half of a list may be all
 /// the work; a list of one part is not worth a thread.
@@ -17,32 +18,16 @@ const MOST: usize = 4;
 /// # Panics
 /// If `work` does.
 pub fn in_parts<T: Send, R: Send>(list: &mut [T], work: impl Fn(&mut [T]) -> R + Sync) -> Vec<R> {
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MOST);
-    if list.len() <= PART || threads == 1 {
+    if list.len() <= PART {
         return vec![work(list)];
     }
-    let parts = Mutex::new(list.chunks_mut(PART).enumerate());
-    let take = || parts.lock().next();
-    let work_off = || {
-        let mut done = Vec::new();
-        while let Some((number, part)) = take() {
-            done.push((number, work(part)));
-        }
-        done
-    };
-    let mut done = thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work_off)).collect();
-        let mut done = work_off();
-        for other in others {
-            match other.join() {
-                Ok(more) => done.extend(more),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        done
-    });
-    done.sort_unstable_by_key(|(number, _)| *number);
-    done.into_iter().map(|(_, result)| result).collect()
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MOST);
+    // Of our own, and gone afterwards: an idle daemon has no threads that wait for work of this kind.
+    match ThreadPoolBuilder::new().num_threads(threads).build() {
+        Ok(pool) => pool.install(|| list.par_chunks_mut(PART).map(&work).collect()),
+        // No threads to be had.
+        Err(_) => list.chunks_mut(PART).map(work).collect(),
+    }
 }
 
 #[cfg(test)]

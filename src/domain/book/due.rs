@@ -91,7 +91,7 @@ impl Book {
         }
         let end = lease.end();
         if end <= now {
-            turn.end = Some(if end < lease.ends_at { lease.ends_as } else { Ended::Expired });
+            turn.end = Some(if end < lease.record.ends_at { lease.ends_as } else { Ended::Expired });
             return turn;
         }
         turn.next = Some(end);

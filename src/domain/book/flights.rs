@@ -79,7 +79,7 @@ impl Book {
             return;
         }
         let wait = if lease.record.on_close == OnClose::Revoke { UNCLAIMED } else { lease.record.times.ttl };
-        lease.expires_at = later(now, wait).min(lease.ends_at);
+        lease.expires_at = later(now, wait).min(lease.record.ends_at);
     }
 
     /// Joins the flight of a scope, or starts one: then the second value is true and the caller makes the token.

@@ -88,7 +88,7 @@ impl Book {
         record.issued_at = record.issued_at.min(now);
         let mut lease = Lease::new(record, now);
         if let Some(end) = linger {
-            lease.expires_at = end.min(lease.ends_at);
+            lease.expires_at = end.min(lease.record.ends_at);
         }
         if lease.record.on_close == OnClose::Revoke {
             // Its holders are gone, and that was to be its end.
