@@ -9,6 +9,7 @@ mod audit;
 mod changing;
 mod control;
 mod creds;
+mod door_table;
 mod doors;
 mod drafts;
 mod errno;
@@ -134,7 +135,7 @@ pub struct Vfs {
     events: journal::EventLog,
     counters: metrics::Counters,
     opens: opens::Opens,
-    doors: creds::DoorTable,
+    doors: door_table::DoorTable,
     drafts: drafts::Drafts,
     snapshots: control::Snapshots,
     trail: record::Trail,
@@ -171,7 +172,7 @@ impl Vfs {
             events: journal::EventLog::default(),
             counters: metrics::Counters::default(),
             opens: opens::Opens::new(first_serial),
-            doors: creds::DoorTable::default(),
+            doors: door_table::DoorTable::default(),
             drafts: drafts::Drafts::default(),
             snapshots: control::Snapshots::default(),
             trail: record::Trail::default(),

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::look::find_mount;
@@ -53,8 +53,18 @@ fn get(args: &HelperArgs, host: &str) -> Result<(), Failure> {
     hold::while_my_parent_lives(&credential.file).map_err(|error| {
         Failure::new(ExitCode::Internal, format!("the process that holds the lease cannot be started: {error}"))
     })?;
-    let text = Zeroizing::new(json!({ "token": credential.token.as_str() }).to_string());
-    print::bytes(Zeroizing::new(format!("{}\n", *text)).as_bytes())
+    // A quoted token is no longer than this; no copy of it is left behind.
+    let mut text = Zeroizing::new(Vec::with_capacity(64 + 6 * credential.token.len()));
+    serde_json::to_writer(&mut *text, &Answer { token: &credential.token })
+        .map_err(|error| Failure::new(ExitCode::Internal, error.to_string()))?;
+    text.push(b'\n');
+    print::bytes(&text)
+}
+
+/// What terraform reads.
+#[derive(Serialize)]
+struct Answer<'a> {
+    token: &'a str,
 }
 
 /// The role for a host.

@@ -1,6 +1,6 @@
-//! From an opener to a token: claim what is there, or make it through the ports and publish it.
+//! From an opener to a token: claim what is there, or have it made. `issuer/mint.rs` makes it, in the one order of DESIGN 8;
+//! `issuer/ends.rs` notes the ends of what is let go.
 //!
-//! The one order of DESIGN 8, in [`Issuer::make`]: intent durable, call, answer durable, published, waiters answered.
 //! `issuer/revoke.rs` is the way back, `issuer/settle.rs` finds out about lost regenerate calls, `issuer/check.rs` about tokens
 //! that somebody else deleted; `issuer/rotate.rs` and `issuer/admin.rs` are the operator's side, `issuer/config.rs` and
 //! `issuer/anchor.rs` that of anchors.
@@ -11,8 +11,10 @@ mod anchor_schedule;
 mod anchor_tokens;
 mod check;
 mod config;
+mod ends;
 mod forget;
 mod listing;
+mod mint;
 mod pending_table;
 mod provenance;
 mod queue;
@@ -32,31 +34,21 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
-use rustc_hash::FxHashSet;
 use tokio::sync::{Notify, watch};
 
-use super::anchor::Anchor;
-use super::book::{Book, Claim, Hold, Landing, Published};
+use super::book::{Book, Claim, Hold, Landing};
 use super::error::{Ended, Error};
 use super::event::{Event, Observer};
-use super::lease::{AfterClose, LeaseRecord, Opener, Scope, Serial, later};
-use super::ledger::{Entry, Ledger};
+use super::lease::{AfterClose, Opener, Scope, Serial, later};
+use super::ledger::Ledger;
 use super::name::RoleName;
-use super::owner::{CredentialType, Owner};
-use super::ports::{ApiErrorKind, Clock, CreateToken, Effect, StoreError, TokenApi};
-use super::timeline::{Moment, Timeline, earlier};
-use super::token::Issued;
+use super::ports::{Clock, StoreError, TokenApi};
+use super::timeline::Timeline;
 
-use request::{LIFETIME_TOLERANCE, check_lifetime, clock_ahead, describe, own_end, upstream_end};
+use request::{check_lifetime, upstream_end};
 use steps::moment;
 
 pub use queue::{Cause, Pending, PendingSummary};
-
-/// Descriptions tried before giving up; each has a new random id, so a second clash is already a miracle.
-const DESCRIPTION_TRIES: usize = 4;
-
-/// Ends of lingering leases reach the ledger at most this late; a crash forgets no more than that.
-const LINGER_NOTE: Duration = Duration::from_secs(5);
 
 /// What the issuer is told about the daemon.
 #[derive(Debug, Clone)]
@@ -69,17 +61,6 @@ pub struct IssuerSettings {
     pub ephemeral: bool,
     /// Anchors of organizations may be rotated, although a lost answer locks us out.
     pub allow_organization_anchor_rotation: bool,
-}
-
-/// Leases whose ends are to be written, all in one commit.
-#[derive(Default)]
-struct Unnoted {
-    /// Those that linger or are held again.
-    serials: FxHashSet<Serial>,
-    /// Those whose absolute end a step of the wall clock has moved.
-    moved: FxHashSet<Serial>,
-    /// When they are; `None` while there are none.
-    due: Option<Timestamp>,
 }
 
 /// Makes, hands out, renews and revokes tokens.
@@ -99,7 +80,7 @@ pub struct Issuer {
     /// Anchors that upstream refuses, and owners that it hides from them. Taken for moments, never together with `pending`.
     stops: Mutex<stops::Stops>,
     /// Leases whose ends the ledger does not have yet. Taken for moments, never together with `book`.
-    unnoted: Mutex<Unnoted>,
+    unnoted: Mutex<ends::Unnoted>,
     /// Serializes commits of roles and anchors, so that check and commit are one. Never held over an upstream call.
     admin: tokio::sync::Mutex<()>,
     /// Serializes changes of anchors, upstream calls included. Taken before `admin`.
@@ -349,165 +330,6 @@ impl Issuer {
         self.wake.notify_one();
     }
 
-    /// Makes one token, in the order of DESIGN 8.
-    async fn make(self: &Arc<Self>, scope: &Scope, role: &RoleName, opener: Opener) -> Result<(), Error> {
-        // Filling and emptying a slot take turns: else the DELETE for the former token would hit this one.
-        let slot = self.slot_turn(scope);
-        let _turn = match &slot {
-            Some(slot) => Some(slot.lock().await),
-            None => None,
-        };
-        let mut last = None;
-        for _ in 0..DESCRIPTION_TRIES {
-            if self.stopping.load(Ordering::Acquire) {
-                return Err(stopping());
-            }
-            let begun = self.moment();
-            let (mut record, anchor) = self.book.lock().plan(role, scope, opener, begun.wall)?;
-            self.spare_anchor(&record).await?;
-            record.description = describe(&self.settings.host, &record);
-            let (id, serial) = (record.id.clone(), record.serial);
-            let intent = match self.ledger.intent(record).await {
-                Ok(intent) => intent.into_inner(),
-                Err(error) => {
-                    // It may have reached the disk all the same: its number is spent.
-                    self.book.lock().spend(serial);
-                    let _ = self.ledger.gone(&id).await;
-                    return Err(error.into());
-                }
-            };
-            let request = CreateToken {
-                owner: intent.owner.clone(),
-                credential_type: intent.credential_type,
-                description: intent.description.clone(),
-                expires_at: upstream_end(intent.ends_at),
-            };
-            match self.api.create(&anchor.access, &request).await {
-                Ok(issued) => return self.keep(intent, issued, &request, begun).await,
-                Err(error) if error.effect == Effect::Unknown => {
-                    let owner = intent.owner.clone();
-                    self.search_soon(intent);
-                    return Err(Error::upstream(error, Some(&owner)));
-                }
-                Err(error) => {
-                    if let Err(error) = self.ledger.gone(&intent.id).await {
-                        self.discard_soon(intent.never_made());
-                        return Err(error.into());
-                    }
-                    if error.kind != ApiErrorKind::DescriptionTaken {
-                        return Err(Error::upstream(error, Some(&intent.owner)));
-                    }
-                    last = Some(Error::upstream(error, Some(&intent.owner)));
-                }
-            }
-        }
-        Err(last.unwrap_or(Error::Internal))
-    }
-
-    /// The answer is here: check its end, make it durable, publish it.
-    async fn keep(
-        self: &Arc<Self>,
-        mut intent: LeaseRecord,
-        issued: Issued,
-        request: &CreateToken,
-        begun: Moment,
-    ) -> Result<(), Error> {
-        // The keeper sleeps while nothing is due: a step that it has not seen would be taken off the new lease twice.
-        self.follow_clock();
-        let (asked, now) = (request.expires_at, self.moment());
-        if let Err(error) = check_lifetime(&issued, asked, now.wall) {
-            // Revoked, not handed out.
-            let owner = intent.owner.clone();
-            self.discard_issued(intent, issued);
-            return Err(Error::upstream(error, Some(&owner)));
-        }
-        let ahead = clock_ahead(&issued, now.wall);
-        if let Some(end) = issued.expires_at
-            && (later(end, LIFETIME_TOLERANCE) < asked || ahead.is_some())
-        {
-            // A policy upstream made it shorter, or their clock comes there first: our end comes before theirs.
-            intent.ends_at = own_end(earlier(end, ahead.unwrap_or_default())).min(intent.ends_at);
-        }
-        if let Some(back) = begun.set_back_until(now) {
-            intent.ends_at = earlier(intent.ends_at, back);
-        }
-        let durable = match self.ledger.live(&intent, &issued).await {
-            Ok(durable) => durable,
-            Err(error) => {
-                // Nobody may have it. The ledger has it as an intent or as alive: it is deleted as soon as the ledger
-                // takes that decision, lest a crash leave a dead token that is called alive.
-                self.discard_issued(intent, issued);
-                return Err(error.into());
-            }
-        };
-        let (serial, id) = (intent.serial, intent.id.clone());
-        let published = self.book.lock().publish(durable, self.now());
-        match published {
-            Published::Current { former } => {
-                let lease = self.book.lock().lease(serial).map(|lease| Box::new(lease.record.clone()));
-                if let Some(lease) = lease {
-                    self.observe(Event::Issued { lease, former });
-                }
-                if let Some(former) = former
-                    && intent.credential_type.is_slot()
-                {
-                    self.slot_replaced(former).await;
-                }
-            }
-            Published::Unwanted => {
-                tracing::info!(lease = %id, "its role is gone: revoking the token just made");
-                let issuer = self.clone();
-                self.runtime.spawn(async move { issuer.revoke_ended(serial).await });
-            }
-        }
-        Ok(())
-    }
-
-    /// A token that was made and that nobody may have.
-    fn discard_issued(self: &Arc<Self>, intent: LeaseRecord, issued: Issued) {
-        if intent.credential_type.is_slot() {
-            // It took the slot all the same: the token that openers got so far is dead.
-            self.end_replaced(&intent.scope);
-        }
-        self.discard_soon(intent.made(&issued));
-    }
-
-    /// The lock of a slot; `None` for other scopes.
-    pub(super) fn slot_turn(&self, scope: &Scope) -> Option<Arc<tokio::sync::Mutex<()>>> {
-        let Scope::Slot { .. } = scope else { return None };
-        Some(self.slots.lock().entry(scope.clone()).or_default().clone())
-    }
-
-    /// Refuses to fill a slot whose present token is our own anchor.
-    async fn spare_anchor(&self, record: &LeaseRecord) -> Result<(), Error> {
-        if !record.credential_type.is_slot() {
-            return Ok(());
-        }
-        // Every anchor there counts, not only the one that mints.
-        for anchor in self.told_anchors(&record.address).await? {
-            self.spare_one(record, &anchor).await?;
-        }
-        Ok(())
-    }
-
-    async fn spare_one(&self, record: &LeaseRecord, anchor: &Anchor) -> Result<(), Error> {
-        if anchor.access.owner.as_ref() != Some(&record.owner) {
-            return Ok(());
-        }
-        let kills = Err(Error::WouldKillAnchor(anchor.name.clone()));
-        match (record.credential_type, &record.owner, &anchor.token_id) {
-            // A team has described tokens beside its slot: the anchor may be one of those.
-            (CredentialType::TeamLegacy, Owner::Team { .. }, Some(own)) => {
-                match self.api.slot(&anchor.access, &record.owner).await {
-                    Ok(slot) if slot.as_ref().map(|found| &found.id) != Some(own) => Ok(()),
-                    Ok(_) => kills,
-                    Err(error) => Err(Error::upstream(error, Some(&record.owner))),
-                }
-            }
-            _ => kills,
-        }
-    }
-
     /// Asks the keeper to look again at `at` or earlier.
     pub(super) fn arm(&self, at: Timestamp) {
         let at = at.as_millisecond();
@@ -524,54 +346,6 @@ impl Issuer {
     /// The keeper sleeps until `at` at the latest.
     pub(super) fn armed_until(&self, at: Timestamp) {
         self.armed.fetch_min(at.as_millisecond(), Ordering::AcqRel);
-    }
-
-    fn note_linger(&self, serial: Serial, now: Timestamp) {
-        if self.settings.ephemeral {
-            return;
-        }
-        let mut unnoted = self.unnoted.lock();
-        let first = unnoted.due.is_none();
-        let due = *unnoted.due.get_or_insert(later(now, LINGER_NOTE));
-        unnoted.serials.insert(serial);
-        drop(unnoted);
-        if first {
-            self.arm(due);
-        }
-    }
-
-    /// When the ends of lingering leases are to be written. Not at each close: that would be a commit for each `cat`.
-    pub(super) fn lingers_due(&self) -> Option<Timestamp> {
-        self.unnoted.lock().due
-    }
-
-    /// Writes the ends of leases to the ledger.
-    ///
-    /// # Errors
-    /// The store's; they are kept for the next time.
-    pub(super) async fn write_lingers(&self) -> Result<(), StoreError> {
-        let Unnoted { serials, moved, .. } = std::mem::take(&mut *self.unnoted.lock());
-        let entries: Vec<Entry> = {
-            let book = self.book.lock();
-            let live = |serial: &Serial| book.lease(*serial).filter(|lease| lease.ended.is_none());
-            let lingers = serials.iter().filter_map(live).map(|lease| {
-                let end = (lease.handles == 0).then_some(lease.expires_at);
-                Entry::Linger(lease.record.id.clone(), end)
-            });
-            let ends = moved.iter().filter_map(live);
-            lingers.chain(ends.map(|lease| Entry::End(lease.record.id.clone(), Some(lease.record.ends_at)))).collect()
-        };
-        if entries.is_empty() {
-            return Ok(());
-        }
-        let result = self.ledger.write(entries).await;
-        if result.is_err() {
-            let mut unnoted = self.unnoted.lock();
-            unnoted.serials.extend(serials);
-            unnoted.moved.extend(moved);
-            unnoted.due.get_or_insert(later(self.now(), LINGER_NOTE));
-        }
-        result
     }
 
     /// The next serial; the keeper reserves more when few are left.

@@ -124,6 +124,11 @@ impl Times {
 }
 
 impl Role {
+    /// Whether it matters in which unit an opener is.
+    pub fn asks_for_unit(&self) -> bool {
+        self.share == Share::Unit || !self.allow_units.is_empty()
+    }
+
     /// Whether a caller in the cgroup `unit` may open its files; `None` = a caller whose cgroup is not known.
     pub fn allows(&self, unit: Option<&str>) -> bool {
         self.allow_units.is_empty() || unit.is_some_and(|path| self.allow_units.iter().any(|allowed| allowed.has(path)))

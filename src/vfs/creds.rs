@@ -4,230 +4,21 @@
 //! kernel look the path up again; the second time from the same caller it is a pinned dentry (a bind-mounted file) and
 //! becomes a *portal*. Unshared roles: every LOOKUP gave a node of its own.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
-
-use super::audit::Subject;
-use super::doors::{self, Lengths, Secret};
+use super::door_table::{Knocking, Pages, RETRY};
+use super::doors::{self, Secret};
 use super::ino::{Door, Ino, Node};
 use super::opens::{Open, Seat};
 use super::{Caller, Errno, Opened, Reply, Result, Vfs};
 use crate::domain::error::Error;
 use crate::domain::lease::{Scope, Serial, later};
 use crate::domain::name::RoleName;
-use crate::domain::role::Share;
-
-/// Within this time the same caller at the same door is the kernel's retry, not a new open.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// How often a portal looks whether the readers of its former content are gone.
 const READERS_POLL: Duration = Duration::from_millis(2);
-
-/// What is known of door nodes. Taken for moments, never together with the book.
-#[derive(Default)]
-pub(super) struct DoorTable(Mutex<Doors>, Mutex<FxHashMap<Ino, Kept>>);
-
-/// What the next opens of a current node need not make again.
-struct Kept {
-    bytes: Arc<Secret>,
-    /// What the audit trail says of it, once it was asked.
-    subject: Option<Arc<Subject>>,
-}
-
-#[derive(Default)]
-struct Doors {
-    /// Shared nodes that the kernel holds: those it must be told about.
-    known: HashMap<Ino, Known>,
-    /// Superseded nodes that pinned dentries reach, and unshared nodes that were opened: which lease their pages
-    /// show, and for whom.
-    pages: HashMap<Ino, Arc<Pages>>,
-    /// Who was answered ESTALE, and when.
-    stale: HashMap<(u32, Door, u32), (Timestamp, Ino)>,
-    /// Sizes by role number.
-    sizes: HashMap<u32, Sizes>,
-    /// Of a role that nobody has seen a token of: what the last token of any role had.
-    usual: Sizes,
-}
-
-impl Doors {
-    fn sizes(&self, role: u32) -> Sizes {
-        self.sizes.get(&role).copied().unwrap_or(self.usual)
-    }
-}
-
-/// A shared node that the kernel holds.
-struct Known {
-    lookups: u64,
-    /// What it was announced with, maybe before its token was made.
-    mtime: Timestamp,
-}
-
-/// What an OPEN of a superseded node is.
-enum Knocking {
-    /// The first of this caller: the kernel looks the path up again after ESTALE.
-    First,
-    /// The same node again: no path leads past a pinned dentry.
-    Pinned,
-    /// Another node: its path was replaced between its two tries.
-    Unlucky,
-}
-
-/// The pages of a node whose content changes over time.
-struct Pages {
-    /// Whose content it is: one inode has one page cache, so it never serves two scopes.
-    scope: Scope,
-    /// The lease that the pages show. Held while they are made to show another one.
-    shows: tokio::sync::Mutex<Option<Serial>>,
-}
-
-/// What sizes are guessed from.
-#[derive(Clone, Copy, Default)]
-struct Sizes {
-    lengths: Lengths,
-    /// Nodes older than this were announced with other lengths.
-    since: u64,
-}
-
-impl DoorTable {
-    /// LOOKUP. Returns the mtime that the node was first announced with: one that moved when its token was made would
-    /// look to `tar` like a change under its hands.
-    pub(super) fn looked_up(&self, node: Ino, mtime: Timestamp) -> Timestamp {
-        let mut doors = self.0.lock();
-        let known = doors.known.entry(node).or_insert(Known { lookups: 0, mtime });
-        known.lookups += 1;
-        known.mtime
-    }
-
-    /// The mtime that a shared node was announced with.
-    pub(super) fn announced_mtime(&self, node: Ino) -> Option<Timestamp> {
-        self.0.lock().known.get(&node).map(|known| known.mtime)
-    }
-
-    /// FORGET. True when the kernel knows the node no more.
-    pub(super) fn forgotten(&self, node: Ino, count: u64) -> bool {
-        let mut doors = self.0.lock();
-        // Unshared nodes are not counted: each has one lookup, and a lookup that lost a race is forgotten unopened.
-        if let Some(known) = doors.known.get_mut(&node) {
-            known.lookups = known.lookups.saturating_sub(count);
-            if known.lookups > 0 {
-                return false;
-            }
-            doors.known.remove(&node);
-        }
-        doors.pages.remove(&node);
-        true
-    }
-
-    pub(super) fn is_known(&self, node: Ino) -> bool {
-        self.0.lock().known.contains_key(&node)
-    }
-
-    /// Bytes of a node that was opened before.
-    fn bytes(&self, node: Ino) -> Option<Arc<Secret>> {
-        self.1.lock().get(&node).map(|kept| kept.bytes.clone())
-    }
-
-    /// Keeps the bytes of a current node: the next opens need not make them again.
-    fn keep_bytes(&self, node: Ino, bytes: &Arc<Secret>) {
-        self.1.lock().insert(node, Kept { bytes: bytes.clone(), subject: None });
-    }
-
-    /// What the audit trail says of a node whose bytes are kept.
-    pub(super) fn subject(&self, node: Ino) -> Option<Arc<Subject>> {
-        self.1.lock().get(&node)?.subject.clone()
-    }
-
-    /// Keeps that as long as the bytes.
-    pub(super) fn keep_subject(&self, node: Ino, subject: &Arc<Subject>) {
-        if let Some(kept) = self.1.lock().get_mut(&node) {
-            kept.subject = Some(subject.clone());
-        }
-    }
-
-    /// A lease has ended: its bytes go.
-    pub(super) fn drop_bytes(&self, lease: Serial) {
-        let of = |node: &Ino| matches!(Node::from_ino(*node), Some(Node::SharedDoor { serial, .. }) if serial == lease);
-        self.1.lock().retain(|node, _| !of(node));
-    }
-
-    /// Nodes of a role whose attributes the kernel may have.
-    pub(super) fn nodes_of(&self, role: u32) -> Vec<Ino> {
-        let doors = self.0.lock();
-        let of = |node: &&Ino| match Node::from_ino(**node) {
-            Some(Node::SharedDoor { role: of, .. } | Node::OpenDoor { role: of, .. }) => of == role,
-            _ => false,
-        };
-        doors.known.keys().chain(doors.pages.keys()).filter(of).copied().collect()
-    }
-
-    fn is_portal(&self, node: Ino) -> bool {
-        self.0.lock().pages.contains_key(&node)
-    }
-
-    /// The lease whose bytes a node of changing content shows.
-    pub(super) fn shown_by(&self, node: Ino) -> Option<Scope> {
-        self.0.lock().pages.get(&node).map(|pages| pages.scope.clone())
-    }
-
-    fn pages(&self, node: Ino, scope: &Scope) -> Arc<Pages> {
-        let fresh = || Arc::new(Pages { scope: scope.clone(), shows: tokio::sync::Mutex::default() });
-        let mut doors = self.0.lock();
-        let pages = doors.pages.entry(node).or_insert_with(fresh);
-        // Its role is shared otherwise now. Between callers of one role nothing leaks; the pages are made true again.
-        let by_unit = |scope: &Scope| matches!(scope, Scope::Unit { .. });
-        if pages.scope != *scope && !by_unit(&pages.scope) && !by_unit(scope) {
-            *pages = fresh();
-        }
-        pages.clone()
-    }
-
-    /// Tells a first OPEN from a second try: no caller is ever answered ESTALE twice in a row.
-    fn knocking(&self, key: (u32, Door, u32), node: Ino, now: Timestamp) -> Knocking {
-        let mut doors = self.0.lock();
-        match doors.stale.remove(&key) {
-            Some((at, former)) if later(at, RETRY) > now && former == node => Knocking::Pinned,
-            Some((at, _)) if later(at, RETRY) > now => Knocking::Unlucky,
-            _ => {
-                if doors.stale.len() > 1024 {
-                    doors.stale.retain(|_, (at, _)| later(*at, RETRY) > now);
-                }
-                doors.stale.insert(key, (now, node));
-                Knocking::First
-            }
-        }
-    }
-
-    pub(super) fn lengths(&self, role: u32) -> Lengths {
-        self.0.lock().sizes(role).lengths
-    }
-
-    /// Whether a node was announced with the lengths that hold now.
-    fn announced_well(&self, role: u32, serial: Serial) -> bool {
-        serial.0 >= self.0.lock().sizes(role).since
-    }
-
-    /// Notes the lengths of a new token, or with `None` that sizes of a role changed for another reason. Nodes below
-    /// `next` may have been announced otherwise.
-    pub(super) fn learn(&self, role: u32, lengths: Option<Lengths>, next: Serial) {
-        let mut doors = self.0.lock();
-        let mut sizes = doors.sizes(role);
-        match lengths {
-            Some(lengths) if lengths == sizes.lengths => {}
-            Some(lengths) => sizes = Sizes { lengths, since: next.0 },
-            None => sizes.since = next.0,
-        }
-        doors.sizes.insert(role, sizes);
-        if sizes.lengths != doors.usual.lengths {
-            doors.usual = Sizes { lengths: sizes.lengths, since: next.0 };
-        }
-    }
-}
 
 /// One opener of one door.
 struct Knock {
@@ -270,14 +61,9 @@ impl Vfs {
             let sentence = "credential files are read-only: tokens are issued, never written";
             return Reply::Now(Err(self.refuse(caller, &path, libc::EACCES, sentence)));
         }
-        let unit = match self.admit(caller, &name, denied) {
-            Ok(unit) => unit,
-            Err(sentence) => return Reply::Now(Err(self.refuse(caller, &path, libc::EACCES, &sentence))),
-        };
-        let scope = self.issuer.book().scope(&name, caller.uid, unit.as_deref(), serial);
-        let scope = match scope {
+        let scope = match self.admit(caller, &name, serial, &path, denied) {
             Ok(scope) => scope,
-            Err(error) => return Reply::Now(Err(self.fail(caller, &path, &error))),
+            Err(errno) => return Reply::Now(Err(errno)),
         };
         let waited = AtomicBool::new(false);
         let knock = Knock { caller, node: node.ino(), number, name, door, serial, scope, path, waited };
@@ -287,29 +73,34 @@ impl Vfs {
         self.on_record(caller, node, reply)
     }
 
-    /// Who may open files of a role at all. Every way in leads here: a path, a bind mount, a directory held open,
-    /// `/proc/PID/fd`. Returns the caller's unit where the role asks for it, else why it may not.
+    /// Who may open files of a role at all, and with whom the opener shares. Every way in leads here: a path, a bind mount,
+    /// a directory held open, `/proc/PID/fd`.
     fn admit(
         &self,
         caller: Caller,
         name: &RoleName,
+        node: Serial,
+        path: &str,
         denied: Option<String>,
-    ) -> std::result::Result<Option<String>, String> {
+    ) -> Result<Scope> {
         if let Some(program) = denied {
-            return Err(format!("program \"{program}\" is among deny_programs of the settings file"));
+            let sentence = format!("program \"{program}\" is among deny_programs of the settings file");
+            return Err(self.refuse(caller, path, libc::EACCES, &sentence));
         }
-        let (by_unit, limited) = self
-            .issuer
-            .book()
-            .role(name)
-            .map_or((false, false), |entry| (entry.role.share == Share::Unit, !entry.role.allow_units.is_empty()));
-        let unit = (by_unit || limited).then(|| self.callers.unit(caller.tid)).flatten();
-        // Asked again: the role may have been written meanwhile, and what was not asked for is unknown.
-        if self.issuer.book().role(name).is_none_or(|entry| entry.role.allows(unit.as_deref())) {
-            return Ok(unit);
-        }
-        let whence = unit.as_deref().map_or_else(|| "an unknown unit".into(), |unit| format!("unit {unit:?}"));
-        Err(format!("{whence} is not among allow_units of role \"{name}\""))
+        let asks = self.issuer.book().role(name).is_some_and(|entry| entry.role.asks_for_unit());
+        let unit = asks.then(|| self.callers.unit(caller.tid)).flatten();
+        let scope = {
+            let book = self.issuer.book();
+            // It may have been written meanwhile: a unit that was not asked for is unknown.
+            let allowed = book.role(name).is_none_or(|entry| entry.role.allows(unit.as_deref()));
+            allowed.then(|| book.scope(name, caller.uid, unit.as_deref(), node))
+        };
+        let Some(scope) = scope else {
+            let whence = unit.map_or_else(|| "an unknown unit".into(), |unit| format!("unit {unit:?}"));
+            let sentence = format!("{whence} is not among allow_units of role \"{name}\"");
+            return Err(self.refuse(caller, path, libc::EACCES, &sentence));
+        };
+        scope.map_err(|error| self.fail(caller, path, &error))
     }
 
     fn denied_program(&self, caller: Caller) -> Option<String> {

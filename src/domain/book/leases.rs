@@ -8,7 +8,7 @@ use super::{Book, RoleEntry};
 use crate::domain::error::Ended;
 use crate::domain::lease::{Adequacy, AfterClose, Lease, LeaseRecord, Phase, Scope, Serial};
 use crate::domain::name::RoleName;
-use crate::domain::role::OnClose;
+use crate::domain::role::{OnClose, Share};
 use crate::domain::timeline::earlier;
 
 /// How long the bytes of a slot token stay readable after a rotation killed it (fuse-nodes 0.6 step 5).
@@ -231,12 +231,11 @@ impl Book {
     /// Notes that a lease is what every opener of a role gets, whoever it is, until something changes.
     pub fn confirm(&mut self, serial: Serial, role: u32) {
         // A rotation or a change of the role may have come since the lease was found.
-        let scope = self.name_of(role).and_then(|name| self.scope(name, 0, None, Serial(0)).ok());
-        let is_current = scope.as_ref().and_then(|scope| self.current.get(scope)) == Some(serial);
-        let limited = || {
-            self.name_of(role).and_then(|name| self.role(name)).is_none_or(|entry| !entry.role.allow_units.is_empty())
-        };
-        let by_caller = !matches!(scope, Some(Scope::Role(_) | Scope::Slot { .. })) || limited();
+        let Some(name) = self.name_of(role) else { return };
+        let by_caller =
+            self.role(name).is_none_or(|entry| entry.role.share == Share::Open || entry.role.asks_for_unit());
+        let scope = self.scope(name, 0, None, Serial(0)).ok();
+        let is_current = scope.and_then(|scope| self.current.get(&scope)) == Some(serial);
         let state = self.state;
         if let Some(mut lease) = self.leases.change(serial).filter(|_| is_current && !by_caller) {
             lease.confirmed = Some((state, role));

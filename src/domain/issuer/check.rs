@@ -29,7 +29,7 @@ impl Issuer {
             return;
         }
         // An upstream that refuses everybody says nothing about this token.
-        if self.api.whoami(&anchor).await.is_err() {
+        if self.api.whoami_in_background(&anchor).await.is_err() {
             return;
         }
         let ending = {
