@@ -3,8 +3,11 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
-use super::support::{Bound, Daemon, Site, errno_of};
+use rustix::process::Signal;
+
+use super::support::{Bound, Daemon, Site};
 
 /// A cgroup of this test, beside the one that we are in, taken away when dropped.
 struct Cgroup {
@@ -76,27 +79,57 @@ fn another_unit_is_denied_on_every_way_in() {
     assert!(daemon.read("errors").contains("is not among allow_units of role \"units\""));
 }
 
-/// A daemon in a pid namespace of its own: callers outside have no number there, and `/proc` is of another one.
-#[test]
-fn a_caller_without_a_number_is_denied() {
-    let site = Site::new();
+/// A daemon in a pid namespace of its own, with the `/proc` of ours.
+fn in_a_pid_namespace(site: &Arc<Site>) -> Daemon {
     let state = site.beside("state");
     let inner = site.command(&["--state", state.to_str().unwrap()]);
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--kill-child"]).arg(inner.get_program()).args(inner.get_args());
     let daemon = site.start_command(command.stdin(Stdio::null()));
     daemon.write("config", &site.anchor());
-    // Whatever number 1, 2, … is in our /proc: it is not the caller.
-    for allowed in ["/system.slice", "/user.slice", "init.scope"] {
-        daemon.write("roles/app", &site.team_role(&format!("allow_units = [\"{allowed}\"]")));
-        assert_eq!(errno_of(fs::read(site.at("creds/app/token"))), libc::EACCES);
-    }
+    daemon
+}
+
+#[test]
+fn a_caller_without_a_number_is_denied() {
+    let own = Cgroup::new("tfcfs-numberless");
+    let site = Site::new();
+    let daemon = in_a_pid_namespace(&site);
+    daemon.write("roles/app", &site.team_role(&format!("allow_units = [\"{}\"]", own.path)));
+    daemon.sh_fails(&own.run(&format!("cat {}", site.at("creds/app/token").display())));
     assert!(daemon.read("errors").contains("an unknown unit is not among allow_units"), "{}", daemon.read("errors"));
     assert!(site.made().is_empty());
     // Without the key it is served as ever.
     daemon.write("roles/all", &site.team_role(""));
     assert!(site.fake.is_live(&daemon.read("creds/all/token")));
-    daemon.signal(rustix::process::Signal::KILL);
+    daemon.signal(Signal::KILL);
+}
+
+/// The number that a caller has in the daemon's namespace is another process's in the `/proc` that the daemon sees: one of
+/// the unit that may.
+#[test]
+fn the_proc_of_another_pid_namespace_proves_nothing() {
+    let own = Cgroup::new("tfcfs-foreign");
+    let site = Site::new();
+    let daemon = in_a_pid_namespace(&site);
+    daemon.write("roles/app", &site.team_role(&format!("allow_units = [\"{}\"]", own.path)));
+    let mut allowed = daemon.holder(&own.run("echo $$; read x"));
+    let number: u32 = allowed.line().trim().parse().unwrap();
+    let inside = fs::read_to_string(format!("/proc/{0}/task/{0}/children", daemon.pid())).unwrap();
+    let inside = inside.split_whitespace().next().unwrap();
+    let file = site.at("creds/app/token");
+    // The reader gets that number there: it is the next one after the last.
+    let reader = format!(
+        "nsenter --pid=/proc/{inside}/ns/pid sh -c 'echo {} > /proc/sys/kernel/ns_last_pid; cat {}; exit $?'",
+        number - 1,
+        file.display()
+    );
+    let said = daemon.sh_fails(&reader);
+    assert!(said.contains("Permission denied"), "{said}");
+    assert!(site.made().is_empty());
+    allowed.go();
+    allowed.wait();
+    daemon.signal(Signal::KILL);
 }
 
 #[test]
