@@ -234,3 +234,25 @@ async fn the_lost_answers_of_two_teams_of_an_organization_are_both_found() {
     assert!(m.issuer.pending().is_empty(), "{:?}", m.issuer.pending());
     assert!(m.api.live().is_empty(), "{:?}", m.api.live());
 }
+
+/// A walk proves that no token was made only if it began when the call could not arrive any more.
+#[tokio::test(start_paused = true)]
+async fn a_walk_that_ends_late_but_began_early_proves_nothing() {
+    let m = machine(0).await;
+    m.api.script("create", [Fault::Late(seconds(88))]);
+    m.cat("creds/app/token").await.unwrap_err();
+    m.pass(seconds(60)).await;
+    m.api.script("list", [Fault::SlowAnswer(seconds(5))]);
+    m.api.forget_calls();
+    while m.api.count("list") == 0 {
+        m.pass(seconds(1)).await;
+    }
+    assert!(m.api.live().is_empty(), "it has not arrived yet");
+    m.clock.advance(seconds(60));
+    tokio::time::sleep(seconds(6)).await;
+    assert_eq!(m.api.live().len(), 1, "now it has");
+    for _ in 0..60 {
+        m.pass(seconds(10)).await;
+    }
+    assert_eq!((m.api.live().len(), pending_ids(&m).len()), (0, 0));
+}

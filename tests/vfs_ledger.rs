@@ -427,3 +427,21 @@ async fn two_leases_with_one_number_are_refused() {
     let error = Ledger::new(m.store.clone()).load().await.unwrap_err().to_string();
     assert!(error.contains("two leases with the number"), "{error}");
 }
+
+/// A note may come just after its lease was removed. Nothing else would ever remove it.
+#[tokio::test]
+async fn notes_about_leases_that_are_no_more_go_with_the_next_start() {
+    use tfcfs::domain::lease::LeaseId;
+    use tfcfs::domain::ledger::{Entry, Ledger};
+    let m = Machine::new().await;
+    let id = LeaseId::new(m.clock_now());
+    let notes = vec![Entry::Linger(id.clone(), Some(m.clock_now())), Entry::End(id, Some(m.clock_now()))];
+    Ledger::new(m.store.clone()).write(notes).await.unwrap();
+    let notes = async |m: &Machine| {
+        let records = m.store.load().await.unwrap().into_iter();
+        records.filter(|record| record.key.starts_with("linger/") || record.key.starts_with("end/")).count()
+    };
+    assert_eq!(notes(&m).await, 2);
+    let m = m.restart().await;
+    assert_eq!(notes(&m).await, 0);
+}

@@ -27,6 +27,8 @@ pub enum Fault {
     Late(Duration),
     /// Waits this long first (tokio time).
     Slow(Duration),
+    /// The answer is that of now, and takes this long (tokio time).
+    SlowAnswer(Duration),
     /// Made, but the answer says that its life is longer than the organization allows.
     Rejected,
     /// The answer's `expired-at`.
@@ -267,6 +269,10 @@ async fn lost(fault: &Option<Fault>) -> Result<(), ApiError> {
         Some(Fault::StopAfter) => std::future::pending().await,
         Some(Fault::Late(_)) => Err(ApiError::new(ApiErrorKind::Timeout, "answer lost").with_unknown_effect()),
         Some(Fault::After(kind)) => Err(ApiError::new(*kind, "answer lost").with_unknown_effect()),
+        Some(Fault::SlowAnswer(wait)) => {
+            tokio::time::sleep(*wait).await;
+            Ok(())
+        }
         _ => Ok(()),
     }
 }
@@ -365,10 +371,12 @@ impl TokenApi for FakeApi {
     }
 
     async fn list(&self, access: &Access, owner: &Owner, _: Option<&str>) -> Result<Vec<Listed>, ApiError> {
-        lost(&self.enter("list", &owner.to_string()).await?).await?;
+        let fault = self.enter("list", &owner.to_string()).await?;
         self.authorize(access)?;
         let of = self.live().into_iter().filter(|made| &made.owner == owner && !made.kind.is_slot());
-        Ok(of.map(|made| Listed { id: made.id, description: Some(made.description) }).collect())
+        let listed = of.map(|made| Listed { id: made.id, description: Some(made.description) }).collect();
+        lost(&fault).await?;
+        Ok(listed)
     }
 
     async fn team_id(&self, access: &Access, organization: &str, team: &str) -> Result<Option<String>, ApiError> {
