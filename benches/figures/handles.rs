@@ -21,8 +21,10 @@ const OF_LEASE: f64 = 16.0 * 1024.0;
 
 /// Measures it.
 pub fn measure(table: &mut Table) -> Outcome {
-    let limit = rustix::process::Rlimit { current: Some(65_536), maximum: Some(65_536) };
-    rustix::process::setrlimit(rustix::process::Resource::Nofile, limit)?;
+    // As far as this process may go.
+    let resource = rustix::process::Resource::Nofile;
+    let maximum = rustix::process::getrlimit(resource).maximum;
+    rustix::process::setrlimit(resource, rustix::process::Rlimit { current: maximum, maximum })?;
     let fake = Fake::start(FakeOptions { rate: 0, ..FakeOptions::default() });
     let daemon = Daemon::start(&Setup::new(&fake, "handles", 1))?;
     let path = daemon.token(0);

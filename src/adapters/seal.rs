@@ -8,15 +8,12 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 
 use super::sealing_key::SealingKey;
 use crate::domain::ports::StoreError;
-use crate::domain::printable::printable;
+use crate::domain::printable::record_key;
 
 /// First byte of a sealed value.
 const FORMAT: u8 = 1;
 /// Bytes of a nonce, which follow it.
 const NONCE: usize = 24;
-
-/// As much of a key as a sentence shows, in characters.
-const LONGEST_KEY: usize = 200;
 
 /// Seals and opens values with one key.
 pub(super) struct Seal(XChaCha20Poly1305);
@@ -47,7 +44,7 @@ impl Seal {
     pub(super) fn unseal(&self, key: &str, bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
         let (&format, rest) = bytes.split_first().ok_or_else(|| damaged(key))?;
         if format > FORMAT {
-            let key = printable(key, LONGEST_KEY);
+            let key = record_key(key);
             return Err(StoreError::Corrupt(format!(
                 "the record {key} was sealed by a newer tfcfs (format {format}), or it is damaged; run that version, \
                  or restore the ledger from a backup"
@@ -62,7 +59,7 @@ impl Seal {
 }
 
 fn damaged(key: &str) -> StoreError {
-    let key = printable(key, LONGEST_KEY);
+    let key = record_key(key);
     StoreError::Corrupt(format!(
         "wrong sealing key or damaged record ({key}): give tfcfs the key that sealed this ledger, restore ledger and \
          key from the same backup, or move the ledger away and start with an empty one (the tokens it recorded then \

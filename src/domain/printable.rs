@@ -9,6 +9,11 @@ pub fn printable(text: &str, most: usize) -> String {
     shown
 }
 
+/// The key of a ledger record. Only the key of a team is longer than that.
+pub fn record_key(key: &str) -> String {
+    printable(key, 200)
+}
+
 /// The same for a place where a slip of the clipboard can put a secret: of a text longer than `most` only the beginning.
 pub fn guarded(text: &str, most: usize) -> String {
     const BEGINNING: usize = 8;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::support::{Daemon, Site, errno_of, eventually};
-use crate::fake::{Calls, Fault, Route};
+use crate::fake::{Calls, FakeOptions, Fault, Route};
 
 fn sized(test: usize, full: usize) -> usize {
     if std::env::var("TFCFS_HOSTILE").is_ok_and(|size| size == "full") { full } else { test }
@@ -17,7 +17,7 @@ fn sized(test: usize, full: usize) -> usize {
 
 /// A daemon whose upstream sets no limit.
 fn fast() -> (Arc<Site>, Daemon) {
-    let site = Site::new();
+    let site = Site::with(FakeOptions { rate: 0, ..FakeOptions::default() });
     site.settings("rate = 10000\ndeny_programs = [\"updatedb\"]\n");
     let daemon = Daemon::ready_on(site.clone());
     (site, daemon)
@@ -93,8 +93,10 @@ fn thousands_of_held_handles_are_one_lease_and_cost_little() {
     let (_site, daemon) = fast();
     daemon.write("roles/app", &daemon.team_role("on_close = \"revoke\""));
     let handles = sized(2_000, 10_000);
-    let limit = rustix::process::Rlimit { current: Some(20_000), maximum: Some(20_000) };
-    rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
+    // As far as this process may go.
+    let resource = rustix::process::Resource::Nofile;
+    let maximum = rustix::process::getrlimit(resource).maximum;
+    rustix::process::setrlimit(resource, rustix::process::Rlimit { current: maximum, maximum }).unwrap();
     let path = daemon.at("creds/app/token");
     let first = File::open(&path).unwrap();
     let memory = daemon.resident();
@@ -109,6 +111,14 @@ fn thousands_of_held_handles_are_one_lease_and_cost_little() {
     eventually("the lease ends with its last handle", || daemon.lease_count("app") == 0);
     println!("the lease was gone {:?} after the last of them was closed", begun.elapsed());
     eventually("its token is revoked", || daemon.made().is_empty());
+}
+
+struct SetAtEnd(Arc<AtomicBool>);
+
+impl Drop for SetAtEnd {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]
@@ -146,16 +156,20 @@ fn rotations_without_pause_under_many_readers_give_whole_tokens_that_were_issued
         let paths: Vec<_> = own.map(|n| daemon.at(&format!("rotate/r{n}"))).collect();
         let (over, rotations) = (over.clone(), rotations.clone());
         works.push(Box::new(move || {
+            // However this rotator ends, its readers end with it.
+            let _ended = SetAtEnd(over);
             let begun = Instant::now();
+            let mut last = vec![None::<Instant>; paths.len()];
             while begun.elapsed() < time {
-                let round = Instant::now();
-                for path in &paths {
+                for (path, last) in paths.iter().zip(&mut last) {
+                    let next =
+                        last.map_or(Duration::ZERO, |at| Duration::from_millis(1010).saturating_sub(at.elapsed()));
+                    std::thread::sleep(next);
                     fs::write(path, "\n").unwrap();
+                    *last = Some(Instant::now());
                     rotations.fetch_add(1, Ordering::Relaxed);
                 }
-                std::thread::sleep(Duration::from_millis(1010).saturating_sub(round.elapsed()));
             }
-            over.store(true, Ordering::Relaxed);
             HashSet::new()
         }));
     }
@@ -170,7 +184,7 @@ fn rotations_without_pause_under_many_readers_give_whole_tokens_that_were_issued
     for token in &seen {
         assert!(daemon.fake.token_of_secret(token).is_some(), "a reader got {} bytes that nobody issued", token.len());
     }
-    assert!(seen.len() > ROLES && rotations > ROLES / 4, "{rotations} rotations");
+    assert!(seen.len() > ROLES && rotations > ROLES, "{rotations} rotations");
 }
 
 #[test]

@@ -30,6 +30,17 @@ pub(super) struct Try {
     pub(super) reason: Option<String>,
 }
 
+impl Try {
+    /// It is over, for that reason if it failed. Returns the reason if nobody has heard it yet.
+    pub(super) fn over(&mut self, reason: Option<String>, now: Timestamp) -> Option<String> {
+        let told = reason.clone().filter(|_| reason != self.reason);
+        let failures = if reason.is_some() { self.failures + 1 } else { 0 };
+        let next = reason.is_some().then(|| later(now, backoff(failures, now)));
+        *self = Self { running: false, failures, next, reason };
+        told
+    }
+}
+
 impl Issuer {
     /// When an anchor will be rotated by schedule, and why the last try failed, if it did.
     pub fn anchor_schedule(&self, name: &AnchorName) -> (Option<Timestamp>, Option<String>) {
@@ -87,13 +98,7 @@ impl Issuer {
         let reason = result.err().filter(|_| due.is_some_and(|due| due <= now)).map(|error| error.to_string());
         let told = {
             let mut schedule = self.schedule.lock();
-            let tried = schedule.entry(name.clone()).or_default();
-            tried.running = false;
-            let told = reason.clone().filter(|_| reason != tried.reason);
-            tried.failures = if reason.is_some() { tried.failures + 1 } else { 0 };
-            tried.next = reason.as_ref().map(|_| later(now, backoff(tried.failures, now)));
-            tried.reason = reason;
-            told
+            schedule.entry(name.clone()).or_default().over(reason, now)
         };
         if let Some(reason) = told {
             let reason = format!("the scheduled rotation failed and will be repeated: {reason}");

@@ -9,9 +9,8 @@ use jiff::Timestamp;
 
 use super::Issuer;
 use super::anchor_schedule::Try;
-use super::queue::backoff;
 use crate::domain::event::Event;
-use crate::domain::lease::{Opener, later};
+use crate::domain::lease::Opener;
 use crate::domain::name::RoleName;
 
 /// Scheduled rotations that run or failed.
@@ -75,13 +74,7 @@ impl Issuer {
         let reason = result.err().filter(|_| due.is_some_and(|due| due <= now)).map(|error| error.to_string());
         let told = {
             let mut schedule = self.role_schedule.lock();
-            let tried = schedule.entry(name.clone()).or_default();
-            tried.running = false;
-            let told = reason.clone().filter(|_| reason != tried.reason);
-            tried.failures = if reason.is_some() { tried.failures + 1 } else { 0 };
-            tried.next = reason.as_ref().map(|_| later(now, backoff(tried.failures, now)));
-            tried.reason = reason;
-            told
+            schedule.entry(name.clone()).or_default().over(reason, now)
         };
         if let Some(reason) = told {
             self.observe(Event::RotationFailed { role: name, reason });

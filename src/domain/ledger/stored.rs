@@ -9,10 +9,7 @@ use crate::domain::anchor_rotation::AnchorToken;
 use crate::domain::lease::{LeaseId, LeaseRecord};
 use crate::domain::name::RoleName;
 use crate::domain::ports::StoreError;
-use crate::domain::printable::printable;
-
-/// As much of a key as a sentence shows, in characters. Only the key of a team is longer.
-const LONGEST_KEY: usize = 200;
+use crate::domain::printable::record_key;
 
 /// A decoded record.
 #[derive(Debug, Clone)]
@@ -94,7 +91,7 @@ fn parse_name(key: &str, name: &str) -> Result<RoleName, StoreError> {
 }
 
 fn corrupt(key: &str) -> StoreError {
-    let key = printable(key, LONGEST_KEY);
+    let key = record_key(key);
     StoreError::Corrupt(format!(
         "the ledger's record \"{key}\" cannot be understood; it was written by another version, or the file is damaged: restore the state directory from a backup"
     ))
