@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod audit;
 pub mod caller;
 pub mod clock;
+pub mod handle_file;
 pub mod memory_store;
 mod private_path;
 pub mod redb_store;

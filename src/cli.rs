@@ -1,6 +1,7 @@
 //! The command line.
 
 mod audit;
+mod service;
 mod state;
 mod terraform;
 
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub use self::audit::AuditCommand;
+pub use self::service::ServiceCommand;
 pub use self::state::{StateArgs, StateCommand};
 pub use self::terraform::{ExecArgs, ExecDoor, HelperArgs, HelperVerb, arguments};
 use crate::domain::document::nearest;
@@ -41,6 +43,24 @@ pub enum Command {
                             mkdir -p /mnt/tfc && tfcfs mount /mnt/tfc --daemon\n  \
                             cat /mnt/tfc/README")]
     Mount(MountArgs),
+    /// Mount and serve, and keep the mount when what serves it dies: for containers, and where there is no systemd.
+    #[command(
+        long_about = "Mounts, starts a process that serves the mount, and starts another one when that one dies or hangs: open \
+                      files and their leases go on, and readers wait for the moment it takes. A stop unmounts. Needs Linux 6.9; \
+                      on an older kernel the mount goes with the process that serves it, as with tfcfs mount.",
+        after_help = "As the first process of a container:\n\n  \
+                      tfcfs supervise /mnt/tfc --allow-other"
+    )]
+    Supervise(MountArgs),
+    /// Serve a mount that another process keeps; started by `supervise` and `service`.
+    #[command(hide = true)]
+    Serve(MountArgs),
+    /// The parts of the systemd unit: mount, serve, heal, unmount.
+    Service {
+        /// Which part.
+        #[command(subcommand)]
+        command: ServiceCommand,
+    },
     /// Unmount; the daemon then stops and revokes what policy says.
     Umount {
         /// Where; the only tfcfs mount if left out.

@@ -11,7 +11,9 @@ mod hold;
 mod look;
 mod mount;
 mod print;
+mod service;
 mod state;
+mod supervise;
 mod tables;
 mod terraform_credentials;
 
@@ -29,6 +31,9 @@ use crate::exit::{ExitCode, Failure};
 pub fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Mount(args) => mount::mount(args),
+        Command::Supervise(args) => supervise::supervise(args),
+        Command::Serve(args) => supervise::serve(args),
+        Command::Service { command } => service::run(command),
         Command::Umount { mount_point } => mount::umount(mount_point),
         Command::Status(look) => tables::status(&look),
         Command::Leases { role, pending: true, look } => tables::pending(&look, role.as_deref()),

@@ -31,6 +31,8 @@ pub enum ExitCode {
     Corrupt = 9,
     /// No token: the anchor, upstream or a limit is against it.
     NoToken = 10,
+    /// The mount was taken away, or nobody could serve it any more.
+    MountGone = 75,
     /// `exec` could not begin; the command was not run.
     NotBegun = 125,
     /// The command of `exec` cannot be executed.
@@ -43,7 +45,7 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// All of them with their meaning, for the help.
-    pub const ALL: [(Self, &'static str); 15] = [
+    pub const ALL: [(Self, &'static str); 16] = [
         (Self::Ok, "done"),
         (Self::Internal, "internal error"),
         (Self::Usage, "wrong command line"),
@@ -55,6 +57,7 @@ impl ExitCode {
         (Self::InUse, "another tfcfs uses the state directory"),
         (Self::Corrupt, "the state is damaged, of a newer tfcfs, or sealed with another key"),
         (Self::NoToken, "no token can be had; tfcfs errors says why"),
+        (Self::MountGone, "the mount was taken away, or nobody could serve it"),
         (Self::NotBegun, "exec: the command was not run"),
         (Self::NotExecutable, "exec: the command cannot be executed"),
         (Self::NoCommand, "exec: there is no such command"),
@@ -63,6 +66,11 @@ impl ExitCode {
 }
 
 impl ExitCode {
+    /// The code with that number.
+    pub fn from_number(number: i32) -> Option<Self> {
+        Self::ALL.into_iter().map(|(code, _)| code).find(|code| *code as i32 == number)
+    }
+
     /// What to do if nobody knows better.
     fn hint(self) -> Option<&'static str> {
         Some(match self {
@@ -76,6 +84,7 @@ impl ExitCode {
             Self::InUse => "a running tfcfs shows its state in its mount: tfcfs status, tfcfs leases",
             Self::Corrupt => "tfcfs state check says what can be read of it",
             Self::NoToken => "tfcfs errors says why, and what to do",
+            Self::MountGone => "start it again: it mounts anew",
             Self::NotBegun => "tfcfs exec --help says what it needs",
             Self::NotExecutable => "give it the right to be executed, or name its interpreter",
             Self::NoCommand => "name it with its path, or put its directory into PATH",

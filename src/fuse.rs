@@ -3,9 +3,11 @@
 //! What must wait is answered from a tokio task, in one helper ([`TokenFs::answer`]); all else inline. fuser delivers no
 //! interrupts, so every waiting answer has a deadline inside `Vfs`.
 
+pub mod connection;
 mod device;
 mod notice;
 pub mod notify;
+pub mod pulse;
 pub mod reaper;
 pub mod session;
 
@@ -13,6 +15,7 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use fuser::{
@@ -40,6 +43,21 @@ pub struct TokenFs {
     vfs: Arc<Vfs>,
     runtime: tokio::runtime::Handle,
     polls: Polls,
+    leaving: Leaving,
+}
+
+/// Set when this process hands over to another one: requests that fail because of that are left to the other.
+pub type Leaving = Arc<AtomicBool>;
+
+/// Set in the number of a request that the kernel sends again (`FUSE_UNIQUE_RESEND` of its `fuse.h`).
+const SENT_AGAIN: u64 = 1 << 63;
+
+fn number(request: &Request) -> u64 {
+    request.unique().0 & !SENT_AGAIN
+}
+
+fn is_sent_again(request: &Request) -> bool {
+    request.unique().0 & SENT_AGAIN != 0
 }
 
 fn caller(request: &Request) -> Caller {
@@ -90,8 +108,8 @@ fn open_flags(opened: &Opened) -> FopenFlags {
 
 impl TokenFs {
     /// Over a tree; answers that wait run on `runtime`.
-    pub fn new(vfs: Arc<Vfs>, runtime: tokio::runtime::Handle, polls: Polls) -> Self {
-        Self { vfs, runtime, polls }
+    pub fn new(vfs: Arc<Vfs>, runtime: tokio::runtime::Handle, polls: Polls, leaving: Leaving) -> Self {
+        Self { vfs, runtime, polls, leaving }
     }
 
     /// Sends an answer now, or from a task when it has to wait. A panic there drops the reply, which answers `EIO`.
@@ -99,7 +117,16 @@ impl TokenFs {
         match answer {
             Reply::Now(result) => send(result.map_err(fuse_errno)),
             later => {
-                self.runtime.spawn(async move { send(later.wait().await.map_err(fuse_errno)) });
+                let leaving = self.leaving.clone();
+                self.runtime.spawn(async move {
+                    let answer = later.wait().await;
+                    if answer.is_err() && leaving.load(Ordering::Acquire) {
+                        // Whoever takes over gets the request again. A reply that is dropped would answer it.
+                        std::mem::forget(send);
+                        return;
+                    }
+                    send(answer.map_err(fuse_errno));
+                });
             }
         }
     }
@@ -113,18 +140,24 @@ fn empty(reply: ReplyEmpty) -> impl FnOnce(Result<(), FuseErrno>) + Send {
     }
 }
 
+/// O_TRUNC arrives with OPEN, so that every draft is its handle's own (fuse-nodes 8.2). The others are speed.
+const WANTED: [InitFlags; 3] =
+    [InitFlags::FUSE_ATOMIC_O_TRUNC, InitFlags::FUSE_PARALLEL_DIROPS, InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP];
+
+/// What the kernel shall do for us. Whoever answers its INIT asks for the same.
+fn negotiate(config: &mut KernelConfig) {
+    for capability in WANTED {
+        if config.add_capabilities(capability).is_err() {
+            tracing::warn!(?capability, "this kernel lacks a capability of FUSE; some writers will not work");
+        }
+    }
+    let _ = config.set_max_write(MAX_WRITE);
+    let _ = config.set_max_background(MAX_BACKGROUND);
+}
+
 impl Filesystem for TokenFs {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        // O_TRUNC arrives with OPEN, so that every draft is its handle's own (fuse-nodes 8.2). The others are speed.
-        for capability in
-            [InitFlags::FUSE_ATOMIC_O_TRUNC, InitFlags::FUSE_PARALLEL_DIROPS, InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP]
-        {
-            if config.add_capabilities(capability).is_err() {
-                tracing::warn!(?capability, "this kernel lacks a capability of FUSE; some writers will not work");
-            }
-        }
-        let _ = config.set_max_write(MAX_WRITE);
-        let _ = config.set_max_background(MAX_BACKGROUND);
+        negotiate(config);
         Ok(())
     }
 
@@ -177,9 +210,18 @@ impl Filesystem for TokenFs {
     }
 
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let (vfs, number) = (self.vfs.clone(), number(request));
+        if is_sent_again(request)
+            && let Some(opened) = vfs.answered_before(number)
+        {
+            return reply.opened(FileHandle(opened.handle), open_flags(&opened));
+        }
         let answer = self.vfs.open(caller(request), Ino(ino.0), flags.0);
         self.answer(answer, move |result| match result {
-            Ok(opened) => reply.opened(FileHandle(opened.handle), open_flags(&opened)),
+            Ok(opened) => {
+                vfs.keep_handle(opened.handle, number);
+                reply.opened(FileHandle(opened.handle), open_flags(&opened));
+            }
             Err(errno) => reply.error(errno),
         });
     }
@@ -214,14 +256,25 @@ impl Filesystem for TokenFs {
         reply: ReplyWrite,
     ) {
         let answer = self.vfs.write(caller(request), fh.0, offset, data);
+        let vfs = self.vfs.clone();
         self.answer(answer, move |result| match result {
-            Ok(count) => reply.written(count),
+            Ok(count) => {
+                vfs.keep_draft(fh.0);
+                reply.written(count);
+            }
             Err(errno) => reply.error(errno),
         });
     }
 
     fn flush(&self, request: &Request, _: INodeNo, fh: FileHandle, _: LockOwner, reply: ReplyEmpty) {
-        self.answer(self.vfs.flush(caller(request), fh.0), empty(reply));
+        let vfs = self.vfs.clone();
+        self.answer(self.vfs.flush(caller(request), fh.0), move |result| match result {
+            Ok(()) => {
+                vfs.keep_draft(fh.0);
+                reply.ok();
+            }
+            Err(errno) => reply.error(errno),
+        });
     }
 
     fn release(
@@ -275,6 +328,7 @@ impl Filesystem for TokenFs {
         match self.vfs.create(caller(request), Ino(parent.0), name, mode & !umask, flags) {
             Ok(created) => {
                 let attr = FileAttr { ino: INodeNo(created.entry.node.ino().0), ..file_attr(&created.entry.attr) };
+                self.vfs.keep_handle(created.opened.handle, 0);
                 let (handle, flags) = (FileHandle(created.opened.handle), open_flags(&created.opened));
                 reply.created(&Duration::ZERO, &attr, Generation(0), handle, flags);
             }
@@ -283,7 +337,13 @@ impl Filesystem for TokenFs {
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        self.answer(self.vfs.unlink(caller(request), Ino(parent.0), name), empty(reply));
+        let again = is_sent_again(request);
+        self.answer(self.vfs.unlink(caller(request), Ino(parent.0), name), move |result| match result {
+            Ok(()) => reply.ok(),
+            // It was done; only the answer got lost.
+            Err(errno) if again && errno.code() == libc::ENOENT => reply.ok(),
+            Err(errno) => reply.error(errno),
+        });
     }
 
     fn rename(
@@ -377,6 +437,7 @@ impl Filesystem for TokenFs {
     ) {
         if flags.contains(PollFlags::FUSE_POLL_SCHEDULE_NOTIFY) {
             self.polls.lock().insert(fh.0, notifier.handle().0);
+            self.vfs.keep_poll(fh.0, notifier.handle().0);
         }
         // Asked after the notifier is in its place: a change in between wakes it.
         let mut ready = PollEvents::POLLIN | PollEvents::POLLOUT;

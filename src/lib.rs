@@ -10,5 +10,7 @@ pub mod config;
 pub mod domain;
 pub mod exit;
 pub mod fuse;
+pub mod inherited;
 pub mod mount_point;
+pub mod supervisor;
 pub mod vfs;

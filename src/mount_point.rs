@@ -105,6 +105,45 @@ fn inspect_in(path: &Path, mounts: &[Mount]) -> Result<MountPoint, MountPointErr
     })
 }
 
+/// Where exactly the mount of ours is that `path` leads to. Touches nothing of it, so nobody need serve it.
+///
+/// # Errors
+/// As [`inspect`], and [`MountPointError::NotMounted`].
+pub fn locate(path: &Path) -> Result<PathBuf, MountPointError> {
+    match resolve(path, &read_mounts()?)? {
+        Found::Mount(mount) if mount.is_tfcfs() => Ok(mount.point.clone()),
+        _ => Err(MountPointError::NotMounted(path.to_owned())),
+    }
+}
+
+/// Whether a mount of ours is there that lives, served at the moment or not.
+///
+/// # Errors
+/// As [`inspect`].
+pub fn is_kept(path: &Path) -> Result<bool, MountPointError> {
+    Ok(match resolve(path, &read_mounts()?)? {
+        Found::Mount(mount) if mount.is_tfcfs() => probe::ask_for(&mount.point, probe::GLANCE) != Pulse::Stopped,
+        _ => false,
+    })
+}
+
+/// Takes the topmost mount of ours off `path`, lazily if somebody is inside.
+///
+/// # Errors
+/// As [`detach`].
+pub fn take_away(path: &Path) -> Result<(), MountPointError> {
+    let point = locate(path)?;
+    match unmount(&point, UnmountFlags::NOFOLLOW) {
+        Ok(()) => Ok(()),
+        Err(_) => detach(&point),
+    }
+}
+
+/// Whether a mount of ours is at `point`, a path without symbolic links. If that cannot be told, it is.
+pub fn is_listed(point: &Path) -> bool {
+    read_mounts().map_or(true, |mounts| mountinfo::at(&mounts, point).is_some_and(Mount::is_tfcfs))
+}
+
 /// The mount points of every mount of ours that this process can see, dead ones included, in the kernel's order.
 ///
 /// # Errors

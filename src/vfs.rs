@@ -14,6 +14,7 @@ mod doors;
 mod drafts;
 mod errno;
 mod events;
+mod handles;
 mod ino;
 mod journal;
 mod metrics;
@@ -40,6 +41,7 @@ use crate::domain::lease::{Opener, Serial};
 pub use audit::{AuditEntry, AuditHealth, Auditor, DestinationHealth, Subject, TokenFacts, Who};
 pub use doors::{Secret, env_name};
 pub use errno::{Errno, errno};
+pub use handles::{HandleKind, HandleRecord, HandleTable};
 pub use ino::{Door, Fixed, Ino, Node};
 pub use ports::{Callers, Change, Exit, Health, Kernel, Upstreams};
 pub use tree::{Attr, DirEntry, Entry, Kind, SetAttr};
@@ -139,6 +141,7 @@ pub struct Vfs {
     drafts: drafts::Drafts,
     snapshots: control::Snapshots,
     trail: record::Trail,
+    inherited: handles::Inherited,
     started_at: Timestamp,
     /// Serials from here on were given out by this daemon.
     first_serial: Serial,
@@ -176,6 +179,7 @@ impl Vfs {
             drafts: drafts::Drafts::default(),
             snapshots: control::Snapshots::default(),
             trail: record::Trail::default(),
+            inherited: handles::Inherited::default(),
             started_at,
             first_serial,
             announcer: std::sync::atomic::AtomicU32::new(0),

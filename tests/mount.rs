@@ -21,6 +21,7 @@ mod mount {
     mod settings_file;
     mod start_stop;
     mod storage;
+    mod takeover;
     mod terraform;
     mod terraform_helper;
     mod terraform_program;

@@ -38,7 +38,7 @@ pub(super) fn mount(args: MountArgs) -> Result<(), Failure> {
     })
 }
 
-fn plan(args: &MountArgs) -> Result<MountPlan, Failure> {
+pub(super) fn plan(args: &MountArgs) -> Result<MountPlan, Failure> {
     let file = args.config.clone().or_else(default_file);
     // Read again later, when a daemon is in another directory.
     let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
@@ -62,7 +62,7 @@ fn plan(args: &MountArgs) -> Result<MountPlan, Failure> {
     })
 }
 
-fn start_log(args: &MountArgs) -> Result<(), Failure> {
+pub(super) fn start_log(args: &MountArgs) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(&args.log_level).map_err(|error| {
         Failure::new(ExitCode::Usage, format!("log level: {error}")).hint("error, warn, info, debug or trace")
     })?;

@@ -317,6 +317,14 @@ impl Lease {
         }
     }
 
+    /// A handle on it stayed open over a restart, so it was not closed although it was taken for that.
+    pub fn take_over(&mut self) {
+        self.handles += 1;
+        if self.ended.is_none() && (self.superseded_at.is_none() || !self.record.credential_type.is_slot()) {
+            (self.expires_at, self.ends_as) = (self.record.ends_at, Ended::Expired);
+        }
+    }
+
     /// One handle less.
     pub fn close(&mut self, now: Timestamp) -> AfterClose {
         self.handles = self.handles.saturating_sub(1);

@@ -8,13 +8,13 @@ use std::io::{self, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
-use super::device::Device;
+use super::device::{Device, Own};
 use super::{Polls, notice};
 use crate::vfs::{Change, Ino, Kernel, Secret, Vfs};
 
@@ -31,6 +31,8 @@ struct Rewrite {
 /// The kernel side of one mount.
 pub struct KernelSide {
     changes: mpsc::Sender<Change>,
+    /// Changes that are not told yet.
+    untold: Arc<AtomicUsize>,
     rewrites: Vec<mpsc::Sender<Rewrite>>,
 }
 
@@ -39,16 +41,27 @@ impl KernelSide {
     ///
     /// # Errors
     /// No thread, or no device for it.
-    pub fn start(vfs: &Arc<Vfs>, mount: BorrowedFd<'_>, mount_point: PathBuf, polls: Polls) -> io::Result<Arc<Self>> {
+    pub(super) fn start(
+        vfs: &Arc<Vfs>,
+        mount: BorrowedFd<'_>,
+        own: Own,
+        mount_point: PathBuf,
+        polls: Polls,
+    ) -> io::Result<Arc<Self>> {
         let mount = mount.as_raw_fd();
         let (changes, queue) = mpsc::channel();
         let vfs = Arc::downgrade(vfs);
-        apart("tfcfs-notify", mount, move |device| {
+        let untold = Arc::new(AtomicUsize::new(0));
+        let told = untold.clone();
+        apart("tfcfs-notify", mount, own, move |device| {
             if let Some(vfs) = vfs.upgrade() {
                 vfs.set_announcer(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs());
             }
             let teller = Teller { device, mount_point, polls };
-            queue.into_iter().for_each(|change| teller.tell(change));
+            for change in queue {
+                teller.tell(change);
+                told.fetch_sub(1, Ordering::AcqRel);
+            }
         })?;
         let mut rewrites = Vec::new();
         // Waking a task needs files of the process, so that is not done by the threads that have none of them.
@@ -61,7 +74,7 @@ impl KernelSide {
         for _ in 0..PAGE_THREADS {
             let (sender, queue) = mpsc::channel();
             let rewritten = rewritten.clone();
-            apart("tfcfs-pages", mount, move |device| {
+            apart("tfcfs-pages", mount, own, move |device| {
                 for Rewrite { node, bytes, done } in queue {
                     rewrite(&device, node, &bytes);
                     let _ = rewritten.send(done);
@@ -69,14 +82,19 @@ impl KernelSide {
             })?;
             rewrites.push(sender);
         }
-        Ok(Arc::new(Self { changes, rewrites }))
+        Ok(Arc::new(Self { changes, untold, rewrites }))
+    }
+
+    /// Whether the kernel has been told everything, so that no thread stands in it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.untold.load(Ordering::Acquire) == 0
     }
 }
 
 /// Starts a thread with a device of its own, and returns once it has it.
-fn apart(name: &str, mount: RawFd, work: impl FnOnce(Device) + Send + 'static) -> io::Result<()> {
+fn apart(name: &str, mount: RawFd, own: Own, work: impl FnOnce(Device) + Send + 'static) -> io::Result<()> {
     let (ready, is_ready) = mpsc::channel();
-    std::thread::Builder::new().name(name.into()).spawn(move || match Device::apart(mount) {
+    std::thread::Builder::new().name(name.into()).spawn(move || match Device::apart(mount, own) {
         Ok(device) => {
             let _ = ready.send(Ok(()));
             work(device);
@@ -99,6 +117,7 @@ impl Kernel for KernelSide {
 
     fn tell(&self, change: Change) {
         // Fails only when the thread is gone, and with it the mount.
+        self.untold.fetch_add(1, Ordering::AcqRel);
         let _ = self.changes.send(change);
     }
 }

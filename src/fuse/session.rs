@@ -1,16 +1,22 @@
 //! Mounting, serving, unmounting.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use fuser::{Config, MountOption, Session, SessionACL, SessionUnmounter};
 use parking_lot::Mutex;
 
+use super::device::Own;
 use super::notify::KernelSide;
-use super::{Polls, TokenFs, reaper};
+use super::{Leaving, Polls, TokenFs, connection, reaper};
 use crate::vfs::Vfs;
+
+/// How often [`Mounted::all_told`] looks.
+const TOLD_POLL: Duration = Duration::from_millis(2);
 
 /// How to mount.
 #[derive(Debug, Clone)]
@@ -26,11 +32,39 @@ pub struct MountSettings {
     pub reaper: Option<PathBuf>,
 }
 
+/// How [`fuser`] shall mount and serve.
+pub(super) fn config(settings: &MountSettings) -> Config {
+    let mut config = Config::default();
+    config.mount_options = vec![
+        MountOption::FSName("tfcfs".into()),
+        MountOption::Subtype("tfcfs".into()),
+        MountOption::DefaultPermissions,
+        MountOption::NoSuid,
+        MountOption::NoDev,
+        MountOption::NoExec,
+        MountOption::NoAtime,
+    ];
+    config.acl = if settings.allow_other { SessionACL::All } else { SessionACL::Owner };
+    config.n_threads = Some(settings.threads.max(1));
+    config
+}
+
 /// A mount that is being served. The service ends when somebody unmounts it.
 pub struct Mounted {
     mount_point: PathBuf,
-    unmounter: SessionUnmounter,
+    unmounter: Option<SessionUnmounter>,
     ended: tokio::sync::oneshot::Receiver<io::Result<()>>,
+    kernel: Arc<KernelSide>,
+    leaving: Leaving,
+}
+
+/// Serves on threads of its own; tells how that ended.
+fn run(session: Session<TokenFs>) -> io::Result<tokio::sync::oneshot::Receiver<io::Result<()>>> {
+    let (sender, ended) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new().name("tfcfs-session".into()).spawn(move || {
+        let _ = sender.send(session.run());
+    })?;
+    Ok(ended)
 }
 
 impl Mounted {
@@ -40,33 +74,60 @@ impl Mounted {
     /// What the kernel or fusermount3 said.
     pub fn start(vfs: &Arc<Vfs>, settings: &MountSettings, runtime: &tokio::runtime::Handle) -> io::Result<Self> {
         let polls: Polls = Arc::new(Mutex::default());
-        let fs = TokenFs::new(vfs.clone(), runtime.clone(), polls.clone());
-        let mut config = Config::default();
-        config.mount_options = vec![
-            MountOption::FSName("tfcfs".into()),
-            MountOption::Subtype("tfcfs".into()),
-            MountOption::DefaultPermissions,
-            MountOption::NoSuid,
-            MountOption::NoDev,
-            MountOption::NoExec,
-            MountOption::NoAtime,
-        ];
-        config.acl = if settings.allow_other { SessionACL::All } else { SessionACL::Owner };
-        config.n_threads = Some(settings.threads.max(1));
+        let leaving = Leaving::default();
+        let fs = TokenFs::new(vfs.clone(), runtime.clone(), polls.clone(), leaving.clone());
         let mount_point = settings.mount_point.canonicalize()?;
-        let mut session = Session::new(fs, &mount_point, &config)?;
+        let mut session = Session::new(fs, &mount_point, &config(settings))?;
         let started = settings.reaper.as_deref().map(|program| reaper::start(program, session.as_fd()));
         if let Some(Err(error)) = started {
             tracing::warn!(%error, "without its helper process a kill -9 of this one may leave a mount that hangs");
         }
-        let kernel = KernelSide::start(vfs, session.as_fd(), mount_point.clone(), polls)?;
-        vfs.attach(kernel);
-        let unmounter = session.unmount_callable();
-        let (sender, ended) = tokio::sync::oneshot::channel();
-        std::thread::Builder::new().name("tfcfs-session".into()).spawn(move || {
-            let _ = sender.send(session.run());
-        })?;
-        Ok(Self { mount_point, unmounter, ended })
+        let kernel = KernelSide::start(vfs, session.as_fd(), Own::Clone, mount_point.clone(), polls)?;
+        vfs.attach(kernel.clone());
+        let unmounter = Some(session.unmount_callable());
+        Ok(Self { mount_point, unmounter, ended: run(session)?, kernel, leaving })
+    }
+
+    /// Serves a mount that somebody else has made and keeps: `device` is its device. The mount point is not touched before
+    /// it is served. `polled` are the handles that somebody polls, with the kernel's numbers for that.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn take_over(
+        vfs: &Arc<Vfs>,
+        settings: &MountSettings,
+        device: BorrowedFd<'_>,
+        polled: impl IntoIterator<Item = (u64, u64)>,
+        runtime: &tokio::runtime::Handle,
+    ) -> io::Result<Self> {
+        let polls: Polls = Arc::new(Mutex::new(polled.into_iter().collect()));
+        let leaving = Leaving::default();
+        let fs = TokenFs::new(vfs.clone(), runtime.clone(), polls.clone(), leaving.clone());
+        let mount_point = std::path::absolute(&settings.mount_point)?;
+        let session = connection::session(fs, device, config(settings))?;
+        let kernel = KernelSide::start(vfs, device, Own::Same, mount_point.clone(), polls)?;
+        vfs.attach(kernel.clone());
+        let ended = run(session)?;
+        // What was read and not answered comes once more. Before Linux 6.9 nobody is asked to take over.
+        connection::ask_again(device)?;
+        vfs.tell_all();
+        Ok(Self { mount_point, unmounter: None, ended, kernel, leaving })
+    }
+
+    /// From now on requests that fail are left to the process that takes over.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Release);
+    }
+
+    /// Waits until the kernel has been told everything, for `limit` at the longest: a thread that stands in the kernel
+    /// would keep this process from its end.
+    pub async fn all_told(&self, limit: Duration) {
+        let told = async {
+            while !self.kernel.is_idle() {
+                tokio::time::sleep(TOLD_POLL).await;
+            }
+        };
+        let _ = tokio::time::timeout(limit, told).await;
     }
 
     /// Waits until the mount has ended.
@@ -82,7 +143,7 @@ impl Mounted {
     /// # Errors
     /// `EBUSY` while a file is open or a working directory is inside; whoever calls detaches it then.
     pub fn unmount(&mut self) -> io::Result<()> {
-        self.unmounter.unmount()
+        self.unmounter.as_mut().map_or(Ok(()), SessionUnmounter::unmount)
     }
 
     /// Where it is mounted.

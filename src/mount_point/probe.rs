@@ -14,6 +14,9 @@ use super::mountinfo::{self, Mount};
 /// How long a path may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long the kernel takes at most to say that a mount is dead.
+pub(super) const GLANCE: Duration = Duration::from_millis(20);
+
 /// As many symbolic links as the kernel follows.
 const MAX_LINKS: u32 = 40;
 
@@ -92,8 +95,13 @@ pub(super) enum Pulse {
 
 /// Asks the daemon of the mount at `point`.
 pub(super) fn ask(point: &Path) -> Pulse {
+    ask_for(point, PATIENCE)
+}
+
+/// Asks it, and waits at most `patience` for an answer. The end of a mount is answered by the kernel, at once.
+pub(super) fn ask_for(point: &Path, patience: Duration) -> Pulse {
     let point = point.to_owned();
-    match within(PATIENCE, move || rustix::fs::statfs(&point).map(drop)) {
+    match within(patience, move || rustix::fs::statfs(&point).map(drop)) {
         // CONNABORTED: it went while we asked. CONNREFUSED: it went before it had begun.
         Some(Err(Errno::NOTCONN | Errno::CONNABORTED | Errno::CONNREFUSED)) => Pulse::Stopped,
         Some(_) => Pulse::Beats,

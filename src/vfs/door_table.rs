@@ -41,6 +41,8 @@ struct Doors {
     sizes: HashMap<u32, Sizes>,
     /// Of a role that nobody has seen a token of: what the last token of any role had.
     usual: Sizes,
+    /// Nodes with a serial below this were announced by a former daemon of the same mount; 0 without one.
+    inherited: u64,
 }
 
 impl Doors {
@@ -112,8 +114,25 @@ impl DoorTable {
         true
     }
 
+    /// Whether the kernel may hold a node.
     pub(super) fn is_known(&self, node: Ino) -> bool {
-        self.0.lock().known.contains_key(&node)
+        let doors = self.0.lock();
+        let inherited = |serial: Serial| serial.0 < doors.inherited;
+        doors.known.contains_key(&node)
+            || matches!(Node::from_ino(node), Some(Node::SharedDoor { serial, .. }) if inherited(serial))
+    }
+
+    /// Nodes with a serial below this may be held by the kernel although no lookup of ours says so.
+    pub(super) fn inherited(&self) -> Option<Serial> {
+        let first = self.0.lock().inherited;
+        (first > 0).then_some(Serial(first))
+    }
+
+    /// The kernel holds nodes that a former daemon announced, who knows how: those with a serial below `first`.
+    pub(super) fn take_over(&self, first: Serial) {
+        let mut doors = self.0.lock();
+        doors.inherited = first.0;
+        doors.usual.since = first.0;
     }
 
     /// Bytes of a node that was opened before.

@@ -171,7 +171,7 @@ impl Vfs {
         }
     }
 
-    fn role_removed(&self, role: &RoleName) {
+    pub(super) fn role_removed(&self, role: &RoleName) {
         for dir in [Fixed::Creds, Fixed::Rotate, Fixed::Leases] {
             self.tell(Change::Removed { dir: Node::Fixed(dir).ino(), node: None, name: role.to_string() });
         }

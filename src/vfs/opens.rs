@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
 use super::doors::Secret;
+use super::handles::HandleKind;
 use super::ino::Ino;
 use crate::domain::lease::{Opener, Serial};
 use crate::domain::name::RoleName;
@@ -41,6 +42,8 @@ pub enum Open {
     Scratch(Serial),
     /// Our own write-open that announces a change; reads and writes nothing.
     Announce,
+    /// A document whose text went with a former daemon.
+    Lost,
 }
 
 /// What a document becomes when it is committed.
@@ -80,6 +83,11 @@ impl Draft {
     /// removed meanwhile must not seem to be there, empty.
     pub fn is_pending(&self) -> bool {
         !self.void && (self.dirty || self.bytes.is_empty())
+    }
+
+    /// Whether a text in it would be lost with this process. What acts at once (a rotation, a renewal) has acted.
+    pub fn is_lost_with_us(&self) -> bool {
+        self.is_pending() && matches!(self.target, Target::Role(_) | Target::Config)
     }
 }
 
@@ -134,6 +142,25 @@ impl Opens {
         table.next += 1;
         table.open.insert(handle, (node, open));
         handle
+    }
+
+    /// Adds one that a former daemon gave out.
+    pub fn adopt(&self, handle: u64, node: Ino, open: Open) {
+        self.handles.lock().open.insert(handle, (node, open));
+    }
+
+    /// What the next daemon must know of a handle; `None` for what no daemon keeps.
+    pub fn describe(&self, handle: u64) -> Option<(Ino, HandleKind)> {
+        let table = self.handles.lock();
+        let (node, open) = table.open.get(&handle)?;
+        let kind = match open {
+            Open::Door { lease, direct, .. } => HandleKind::Door { lease: *lease, direct: *direct },
+            Open::Text(bytes) => HandleKind::Text { size: bytes.len() as u64 },
+            Open::Events { .. } => HandleKind::Events,
+            Open::Write(_) | Open::Scratch(_) | Open::Lost => HandleKind::Draft,
+            Open::Announce => return None,
+        };
+        Some((*node, kind))
     }
 
     /// The open file behind a handle.

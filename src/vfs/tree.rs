@@ -424,7 +424,9 @@ impl Vfs {
     /// The kernel's copies of a role's attributes are out of date.
     pub(super) fn tell_attributes(&self, number: u32) {
         self.tell(Change::Attributes { node: Node::CredsDir(number).ino() });
-        for node in self.doors.nodes_of(number) {
+        let mut nodes = self.doors.nodes_of(number);
+        nodes.extend(self.inherited_nodes(number));
+        for node in nodes {
             self.tell(Change::Attributes { node });
         }
     }

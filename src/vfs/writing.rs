@@ -186,6 +186,7 @@ impl Vfs {
             Some(Open::Write(draft)) => Ok(slice(&draft.lock().bytes)),
             Some(Open::Scratch(serial)) => Ok(slice(&self.drafts.bytes(serial).unwrap_or_default())),
             Some(Open::Announce) => Ok(Vec::new()),
+            Some(Open::Lost) => Err(Errno(libc::EIO)),
             None => Err(Errno(libc::EBADF)),
         }
     }
@@ -232,6 +233,7 @@ impl Vfs {
             }
             // The announcer's byte, which is for the watchers.
             Some(Open::Announce) => return Reply::Now(Ok(count)),
+            Some(Open::Lost) => return Reply::Now(Err(self.lost(caller, handle))),
             _ => return Reply::Now(Err(Errno(libc::EBADF))),
         };
         let (target, opener) = {
@@ -316,7 +318,11 @@ impl Vfs {
 
     /// FLUSH: a `close`, by whoever. Rules 2 to 5.
     pub fn flush(&self, caller: Caller, handle: u64) -> Reply<()> {
-        let Some(Open::Write(draft)) = self.opens.get(handle) else { return Reply::Now(Ok(())) };
+        let draft = match self.opens.get(handle) {
+            Some(Open::Write(draft)) => draft,
+            Some(Open::Lost) => return Reply::Now(Err(self.lost(caller, handle))),
+            _ => return Reply::Now(Ok(())),
+        };
         let (writer, path) = {
             let open = draft.lock();
             if !open.dirty || open.void {
@@ -343,8 +349,21 @@ impl Vfs {
         })
     }
 
+    /// What was written of a document went with the daemon that had it.
+    fn lost(&self, caller: Caller, handle: u64) -> Errno {
+        let path = match self.opens.describe(handle).and_then(|(node, _)| Node::from_ino(node)) {
+            Some(Node::Role(number)) => self.role_name(number).map(|name| format!("roles/{name}")),
+            Some(Node::Fixed(fixed)) => Ok(fixed.name().to_owned()),
+            _ => Err(Errno(libc::EIO)),
+        };
+        let sentence = "tfcfs was restarted while this was being written, so nothing of it is in force: write it again";
+        self.refuse(caller, path.as_deref().unwrap_or("a draft"), libc::EIO, sentence)
+    }
+
     /// RELEASE: the last copy is gone. Rule 6; and a lease loses a handle. Answers at once.
     pub fn release(&self, handle: u64) {
+        // First: a release that is sent again finds nothing to do, one that never was done would hold the lease for ever.
+        self.drop_handle(handle);
         match self.opens.remove(handle) {
             Some(Open::Door { lease, bytes, .. }) => {
                 drop(bytes);

@@ -75,9 +75,13 @@ impl Site {
 
     /// The command that mounts here, its log beside the mount. `state`: `--state` or `--ephemeral`.
     pub fn command(&self, state: &[&str]) -> Command {
+        self.command_of("mount", state)
+    }
+
+    fn command_of(&self, verb: &str, state: &[&str]) -> Command {
         let log = fs::File::options().create(true).append(true).open(self.beside("log")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_tfcfs"));
-        command.arg("mount").arg(self.at("")).args(["--allow-other"]).args(state);
+        command.arg(verb).arg(self.at("")).args(["--allow-other"]).args(state);
         // Never the machine's own settings file.
         let settings = self.beside("settings.toml");
         if !settings.exists() {
@@ -92,6 +96,12 @@ impl Site {
     pub fn mount(self: &Arc<Self>) -> Daemon {
         let state = self.beside("state");
         self.start(&["--state", state.to_str().unwrap()])
+    }
+
+    /// Starts a supervisor, whose server has its state beside the mount, and waits until the mount answers.
+    pub fn supervise(self: &Arc<Self>) -> Daemon {
+        let state = self.beside("state");
+        self.start_command(&mut self.command_of("supervise", &["--state", state.to_str().unwrap()]))
     }
 
     pub fn mount_ephemeral(self: &Arc<Self>) -> Daemon {
@@ -168,6 +178,19 @@ impl Daemon {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The process that serves for a supervisor; `None` between two of them.
+    pub fn server(&self) -> Option<Pid> {
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid())).unwrap();
+        children.split_whitespace().last().and_then(|pid| Pid::from_raw(pid.parse().ok()?))
+    }
+
+    /// Kills it, and waits until another one is there.
+    pub fn kill_server(&self) {
+        let former = self.server().unwrap();
+        kill_process(former, Signal::KILL).unwrap();
+        eventually("another server", || self.server().is_some_and(|server| server != former));
     }
 
     /// Its memory, in KiB.

@@ -253,6 +253,13 @@ impl Book {
         }
     }
 
+    /// A handle on a lease outlived the daemon that gave it out. Told before the issuer looks at ends.
+    pub fn take_over(&mut self, serial: Serial) {
+        if let Some(mut lease) = self.leases.change(serial) {
+            lease.take_over();
+        }
+    }
+
     /// A handle was closed. [`AfterClose::Revoke`] leaves the ending to the caller.
     pub fn release(&mut self, serial: Serial, now: Timestamp) -> AfterClose {
         let Some(mut lease) = self.leases.change(serial) else { return AfterClose::Over };

@@ -79,6 +79,11 @@ impl Book {
         self.names.get(&number)
     }
 
+    /// Every name that was ever numbered, deleted ones included.
+    pub fn names(&self) -> impl Iterator<Item = (&RoleName, u32)> {
+        self.numbers.iter().map(|(name, number)| (name, *number))
+    }
+
     /// The number of a name; a new one for a new name.
     pub fn number(&mut self, name: &RoleName) -> u32 {
         if let Some(number) = self.numbers.get(name) {

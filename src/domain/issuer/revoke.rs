@@ -457,6 +457,21 @@ impl Issuer {
         self.pending.lock().len() + self.book.lock().flying()
     }
 
+    /// The daemon hands over to another one, which goes on with everything: waits at most `deadline` for the calls under way,
+    /// whose answers would be lost, and lets nothing end. Nothing is made any more.
+    pub async fn pause(self: &Arc<Self>, deadline: Duration) {
+        self.stopping.store(true, Ordering::Release);
+        let paused = async {
+            while self.book.lock().flying() > 0 || self.anchors.try_lock().is_err() {
+                tokio::time::sleep(DRAIN_POLL).await;
+            }
+        };
+        let _ = tokio::time::timeout(deadline, paused).await;
+        if let Err(error) = self.write_lingers().await {
+            tracing::warn!(%error, "ends of leases are not in the ledger; the next daemon counts them anew");
+        }
+    }
+
     /// Closes every handle and ends what policy says.
     async fn retire(self: &Arc<Self>) {
         let now = self.now();

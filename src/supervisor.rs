@@ -1,0 +1,280 @@
+//! Keeps a connection to the kernel, and somebody who serves it.
+//!
+//! The supervisor holds the device and the table of open files, and nothing else: no state, no secret, no thread in the
+//! kernel. It starts a server, watches that it beats, and starts another one when it is gone; whoever reads meanwhile waits
+//! for that one. It never touches the mount point while nobody serves it.
+
+mod policy;
+mod report;
+mod server;
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{self, SignalKind};
+use tokio::time::Instant;
+
+use self::policy::{Death, Next, Past, UNSERVED};
+use self::server::{Server, Told};
+use crate::exit::{ExitCode, Failure};
+use crate::fuse::connection::{self, Connection};
+use crate::mount_point;
+
+pub use self::report::Report;
+pub use self::server::{Handed, tell};
+
+/// How often a server beats.
+pub const BEAT: Duration = Duration::from_millis(500);
+
+/// A server that has not beaten for so long hangs: whoever waits for it could not even be killed.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// How long an orderly end may take.
+const END: Duration = Duration::from_secs(8);
+
+/// How often the supervisor looks around.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// What a stop of the supervisor does.
+pub enum AtStop {
+    /// Somebody else keeps the mount: the next supervisor goes on.
+    HandOver,
+    /// The mount goes, and the server ends what policy says.
+    Unmount(Connection),
+}
+
+/// What is kept, and for whom.
+pub struct Supervised {
+    /// Where it is mounted.
+    pub mount_point: PathBuf,
+    /// The FUSE device.
+    pub device: OwnedFd,
+    /// The table of open files.
+    pub handles: OwnedFd,
+    /// Whether the kernel sends unanswered requests again ([`Connection::resends`]).
+    pub resends: bool,
+    /// Arguments of a server.
+    pub arguments: Vec<OsString>,
+    /// What a stop does.
+    pub at_stop: AtStop,
+}
+
+/// How the watch over one server ended.
+enum Watched {
+    /// As it was asked to.
+    Stopped,
+    /// By itself, or killed because it hung.
+    Died(Death),
+    /// The mount is gone.
+    Unmounted,
+}
+
+struct StopSignals {
+    terminate: unix::Signal,
+    interrupt: unix::Signal,
+}
+
+impl StopSignals {
+    fn new() -> std::io::Result<Self> {
+        let on = unix::signal;
+        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Supervises until a signal, until the mount is gone, or until nobody can serve it.
+///
+/// # Errors
+/// Why nobody serves any more; [`ExitCode::MountGone`] when the mount was taken away.
+pub fn run(supervised: Supervised) -> Result<(), Failure> {
+    let internal = |error| Failure::new(ExitCode::Internal, format!("nothing can be supervised: {error}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
+    let result = runtime.block_on(async {
+        let stop = StopSignals::new().map_err(internal)?;
+        let hangup = unix::signal(SignalKind::hangup()).map_err(internal)?;
+        Supervisor { supervised, stop, hangup, last_served: Instant::now() }.run().await
+    });
+    runtime.shutdown_background();
+    result
+}
+
+struct Supervisor {
+    supervised: Supervised,
+    stop: StopSignals,
+    hangup: unix::Signal,
+    /// When somebody served last.
+    last_served: Instant,
+}
+
+impl Supervisor {
+    async fn run(mut self) -> Result<(), Failure> {
+        let internal = |error| Failure::new(ExitCode::Internal, format!("no process can be started: {error}"));
+        let mut past = Past::default();
+        loop {
+            let server = Server::start(
+                &self.supervised.arguments,
+                self.supervised.device.as_fd(),
+                self.supervised.handles.as_fd(),
+            );
+            let death = match self.watch(server.map_err(internal)?).await {
+                Watched::Stopped => return Ok(()),
+                Watched::Unmounted => return Err(gone(&self.supervised.mount_point)),
+                Watched::Died(death) => death,
+            };
+            let was_served = past.has_served();
+            let mut next = past.after(death, self.last_served.elapsed());
+            // What it had read and not answered never is.
+            if !self.supervised.resends && death.served.is_some() {
+                next = Next::GiveUp;
+            }
+            match next {
+                Next::Now => tracing::error!(?death, "the server is gone: starting another one"),
+                Next::After(pause) => {
+                    tracing::error!(?death, ?pause, "the server is gone: starting another one after a pause");
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = self.stop.next() => return self.stop_without_server(),
+                    }
+                }
+                Next::GiveUp => return Err(given_up(death, was_served)),
+            }
+        }
+    }
+
+    async fn watch(&mut self, mut server: Server) -> Watched {
+        let mut ready_at: Option<Instant> = None;
+        let mut last_beat = Instant::now();
+        let mut look = tokio::time::interval(LOOK);
+        loop {
+            tokio::select! {
+                told = server.next() => match told {
+                    Told::Report(Report::Ready) => {
+                        let now = Instant::now();
+                        tracing::info!(after = ?now - self.last_served, "served");
+                        (ready_at, self.last_served, last_beat) = (Some(now), now, now);
+                        notify(&[NotifyState::Ready]);
+                    }
+                    Told::Report(Report::Beat) => {
+                        last_beat = Instant::now();
+                        self.last_served = last_beat;
+                        notify(&[NotifyState::Watchdog]);
+                    }
+                    Told::Report(Report::Reloading) => match NotifyState::monotonic_usec_now() {
+                        Ok(now) => notify(&[NotifyState::Reloading, now]),
+                        Err(_) => notify(&[NotifyState::Reloading]),
+                    },
+                    Told::Report(Report::Reloaded) => notify(&[NotifyState::Ready]),
+                    Told::Report(Report::Status(text)) => notify(&[NotifyState::Status(&text)]),
+                    Told::Gone(Some(code)) if code == ExitCode::MountGone as i32 => return Watched::Unmounted,
+                    Told::Gone(code) => {
+                        return Watched::Died(Death { served: ready_at.map(|at| at.elapsed()), code });
+                    }
+                },
+                _ = self.hangup.recv() => server.signal(Signal::HUP),
+                () = self.stop.next() => {
+                    self.end(&mut server).await;
+                    return Watched::Stopped;
+                }
+                _ = look.tick() => {
+                    let limit = if ready_at.is_some() { SILENCE } else { UNSERVED };
+                    if last_beat.elapsed() > limit {
+                        tracing::error!(silent_for = ?last_beat.elapsed(), "the server hangs: killing it");
+                        server.signal(Signal::KILL);
+                        last_beat = Instant::now();
+                    }
+                    if self.is_unmounted() {
+                        self.let_end(&mut server).await;
+                        return Watched::Unmounted;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Taken away from outside: at once, or lazily, so that nobody finds it any more although some hold files of it.
+    fn is_unmounted(&self) -> bool {
+        connection::is_gone(self.supervised.device.as_fd()).unwrap_or(true)
+            || !mount_point::is_listed(&self.supervised.mount_point)
+    }
+
+    async fn end(&mut self, server: &mut Server) {
+        notify(&[NotifyState::Stopping]);
+        match &mut self.supervised.at_stop {
+            AtStop::HandOver => server.signal(Signal::USR1),
+            AtStop::Unmount(connection) => {
+                unmount(connection, &self.supervised.mount_point);
+                server.signal(Signal::TERM);
+            }
+        }
+        tokio::select! {
+            () = ended(server) => {}
+            // As with one process: the second signal leaves at once.
+            () = self.stop.next() => {
+                server.signal(Signal::TERM);
+                ended(server).await;
+            }
+        }
+    }
+
+    async fn let_end(&mut self, server: &mut Server) {
+        server.signal(Signal::TERM);
+        ended(server).await;
+    }
+
+    fn stop_without_server(mut self) -> Result<(), Failure> {
+        if let AtStop::Unmount(connection) = &mut self.supervised.at_stop {
+            unmount(connection, &self.supervised.mount_point);
+        }
+        Ok(())
+    }
+}
+
+async fn ended(server: &mut Server) {
+    if tokio::time::timeout(END, server.gone()).await.is_err() {
+        tracing::error!("the server does not end: killing it; the ledger has what it left undone");
+        server.signal(Signal::KILL);
+        let _ = tokio::time::timeout(END, server.gone()).await;
+    }
+}
+
+/// Busy: files in it stay open until their programs close them, but nobody finds it any more.
+fn unmount(connection: &mut Connection, mount_point: &std::path::Path) {
+    if connection.unmount().is_err()
+        && let Err(error) = mount_point::detach(mount_point)
+    {
+        tracing::error!(%error, "could not unmount");
+    }
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    // Without a service manager this does nothing.
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "the service manager could not be told");
+    }
+}
+
+fn gone(mount_point: &std::path::Path) -> Failure {
+    Failure::new(ExitCode::MountGone, format!("{} was unmounted by somebody else", mount_point.display()))
+}
+
+fn given_up(death: Death, was_served: bool) -> Failure {
+    let code = death.code.and_then(ExitCode::from_number);
+    if let (Some(code), false) = (code, was_served) {
+        // The server itself has said what is wrong.
+        return Failure::new(code, "tfcfs could not begin to serve; the lines before this one say why");
+    }
+    Failure::new(
+        ExitCode::MountGone,
+        format!("nobody could serve for {} s: the mount goes, so that its readers need not wait", UNSERVED.as_secs()),
+    )
+}
