@@ -18,7 +18,7 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{self, SignalKind};
 use tokio::time::Instant;
 
-use self::policy::{Death, Next, Past, UNSERVED};
+use self::policy::{Death, GROWN_UP, Next, Past, UNSERVED};
 use self::server::{Server, Told};
 use crate::exit::{ExitCode, Failure};
 use crate::fuse::connection::{self, Connection};
@@ -112,7 +112,7 @@ struct Supervisor {
     supervised: Supervised,
     stop: StopSignals,
     hangup: unix::Signal,
-    /// When somebody served last.
+    /// When a good server served last.
     last_served: Instant,
 }
 
@@ -153,20 +153,23 @@ impl Supervisor {
 
     async fn watch(&mut self, mut server: Server) -> Watched {
         let mut ready_at: Option<Instant> = None;
-        let mut last_beat = Instant::now();
+        let begun = Instant::now();
+        let mut last_beat = begun;
         let mut look = tokio::time::interval(LOOK);
         loop {
             tokio::select! {
                 told = server.next() => match told {
                     Told::Report(Report::Ready) => {
                         let now = Instant::now();
-                        tracing::info!(after = ?now - self.last_served, "served");
-                        (ready_at, self.last_served, last_beat) = (Some(now), now, now);
+                        tracing::info!(after = ?now - begun, "a server is ready");
+                        (ready_at, last_beat) = (Some(now), now);
                         notify(&[NotifyState::Ready]);
                     }
                     Told::Report(Report::Beat) => {
                         last_beat = Instant::now();
-                        self.last_served = last_beat;
+                        if ready_at.is_some_and(|at| last_beat - at >= GROWN_UP) {
+                            self.last_served = last_beat;
+                        }
                         notify(&[NotifyState::Watchdog]);
                     }
                     Told::Report(Report::Reloading) => match NotifyState::monotonic_usec_now() {
@@ -177,7 +180,11 @@ impl Supervisor {
                     Told::Report(Report::Status(text)) => notify(&[NotifyState::Status(&text)]),
                     Told::Gone(Some(code)) if code == ExitCode::MountGone as i32 => return Watched::Unmounted,
                     Told::Gone(code) => {
-                        return Watched::Died(Death { served: ready_at.map(|at| at.elapsed()), code });
+                        let served = ready_at.map(|at| at.elapsed());
+                        if served.is_some_and(|served| served >= GROWN_UP) {
+                            self.last_served = Instant::now();
+                        }
+                        return Watched::Died(Death { served, code });
                     }
                 },
                 _ = self.hangup.recv() => server.signal(Signal::HUP),
@@ -212,8 +219,9 @@ impl Supervisor {
         match &mut self.supervised.at_stop {
             AtStop::HandOver => server.signal(Signal::USR1),
             AtStop::Unmount(connection) => {
-                unmount(connection, &self.supervised.mount_point);
+                // First, lest it take the unmount for somebody else's.
                 server.signal(Signal::TERM);
+                unmount(connection, &self.supervised.mount_point);
             }
         }
         tokio::select! {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::{Signal, SignalKind};
 
 use super::parts::Parts;
 use super::{MountPlan, Stop, drain, keep_time, listen, new_runtime, protect_memory};
@@ -39,6 +39,11 @@ pub fn serve(plan: &MountPlan, handed: Handed) -> Result<(), Failure> {
 
 async fn take_over(plan: &MountPlan, handed: Handed) -> Result<(), Failure> {
     let stop = Stop::new()?;
+    let hand_over = listen(SignalKind::user_defined1())?;
+    // Whoever keeps the mount starts another supervisor, and that one another server. If nobody keeps it, it ends with us.
+    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::USR1)) {
+        tracing::warn!(%error, "this process would outlive its supervisor");
+    }
     // Open for as long as this process lives.
     let Handed { device, handles, reports, alive } = handed;
     std::mem::forget(alive);
@@ -62,7 +67,7 @@ async fn take_over(plan: &MountPlan, handed: Handed) -> Result<(), Failure> {
         let (point, version) = (plan.mount_point.display(), env!("CARGO_PKG_VERSION"));
         tracing::info!(mount_point = %point, version, open_files = records.len(), "serving");
         tell(&reports, &Report::Ready);
-        Server { plan, parts: &parts, mounted, reports, stop }.run().await
+        Server { plan, parts: &parts, mounted, reports, stop, hand_over }.run().await
     }
     .await;
     parts.audit.stopped(&parts.vfs, served.as_ref().err());
@@ -75,6 +80,7 @@ struct Server<'a> {
     mounted: Mounted,
     reports: OwnedFd,
     stop: Stop,
+    hand_over: Signal,
 }
 
 /// Why a server ends.
@@ -117,7 +123,6 @@ impl Server<'_> {
 
     async fn serve(&mut self) -> Result<End, Failure> {
         let mut hangup = listen(SignalKind::hangup())?;
-        let mut hand_over = listen(SignalKind::user_defined1())?;
         let mut status = tokio::time::interval(STATUS);
         let mut last = String::new();
         loop {
@@ -126,14 +131,16 @@ impl Server<'_> {
                     if let Err(error) = ended {
                         tracing::error!(%error, "the mount ended");
                     }
-                    return Ok(End::Unmounted);
+                    // Whoever unmounts at a stop says so.
+                    let told = tokio::time::timeout(WORD, self.stop.signal()).await;
+                    return Ok(if told.is_ok() { End::Stop } else { End::Unmounted });
                 }
                 _ = hangup.recv() => {
                     tell(&self.reports, &Report::Reloading);
                     self.parts.reload(self.plan).await;
                     tell(&self.reports, &Report::Reloaded);
                 }
-                _ = hand_over.recv() => return Ok(End::HandOver),
+                _ = self.hand_over.recv() => return Ok(End::HandOver),
                 name = self.stop.signal() => {
                     tracing::info!(signal = name, "stopping; a second signal leaves at once");
                     return Ok(End::Stop);
@@ -156,6 +163,9 @@ impl Server<'_> {
         self.mounted.all_told(TOLD).await;
     }
 }
+
+/// How long the word that it was meant may take, when the mount is gone.
+const WORD: Duration = Duration::from_millis(200);
 
 /// Between two looks for another status text.
 const STATUS: Duration = Duration::from_secs(2);

@@ -5,10 +5,10 @@ use std::time::Duration;
 /// Nobody may be kept waiting for longer than that without anybody who serves: then the mount goes, and readers get an error.
 pub const UNSERVED: Duration = Duration::from_secs(20);
 
-/// A server that lived so long has a fresh start before it.
-const GROWN_UP: Duration = Duration::from_secs(1);
+/// A server that served so long was a good one: whatever ended it, another one will serve as well.
+pub const GROWN_UP: Duration = Duration::from_millis(250);
 
-/// The pause after the first early death; it doubles.
+/// The pause after the second early death in a row; it doubles. There is none after the first.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// No pause is longer.
@@ -49,7 +49,7 @@ impl Past {
         self.served
     }
 
-    /// Judges a death, `unserved` after the last moment at which somebody served.
+    /// Judges a death, `unserved` after the last moment at which a good server served.
     pub fn after(&mut self, death: Death, unserved: Duration) -> Next {
         self.served |= death.served.is_some();
         if death.served.is_some_and(|served| served >= GROWN_UP) {
@@ -60,8 +60,11 @@ impl Past {
         if !self.served && death.code.is_some() {
             return Next::GiveUp;
         }
-        let pause = (FIRST_PAUSE * 2u32.saturating_pow(self.early.min(10))).min(LONGEST_PAUSE);
         self.early += 1;
+        let pause = match self.early {
+            1 => return Next::Now,
+            early => (FIRST_PAUSE * 2u32.saturating_pow((early - 2).min(10))).min(LONGEST_PAUSE),
+        };
         if unserved + pause > UNSERVED { Next::GiveUp } else { Next::After(pause) }
     }
 }
@@ -77,16 +80,17 @@ mod tests {
     }
 
     #[test]
-    fn a_grown_up_server_is_replaced_at_once() {
+    fn a_good_server_is_replaced_at_once() {
         let mut past = Past::default();
         for _ in 0..1000 {
-            assert_eq!(past.after(death(Some(1000), KILLED), Duration::ZERO), Next::Now);
+            assert_eq!(past.after(death(Some(250), KILLED), Duration::ZERO), Next::Now);
         }
     }
 
     #[test]
     fn early_deaths_are_followed_by_longer_and_longer_pauses_and_then_by_nobody() {
         let mut past = Past::default();
+        assert_eq!(past.after(death(Some(10), KILLED), Duration::ZERO), Next::Now);
         let mut unserved = Duration::ZERO;
         let mut pauses = Vec::new();
         while let Next::After(pause) = past.after(death(Some(10), KILLED), unserved) {
@@ -97,15 +101,16 @@ mod tests {
         assert!(unserved <= UNSERVED && unserved + LONGEST_PAUSE > UNSERVED, "{unserved:?}");
         // A good one makes it all forgotten.
         assert_eq!(past.after(death(Some(5000), KILLED), Duration::ZERO), Next::Now);
+        assert_eq!(past.after(death(Some(10), KILLED), Duration::ZERO), Next::Now);
         assert_eq!(past.after(death(Some(10), KILLED), Duration::ZERO), Next::After(FIRST_PAUSE));
     }
 
     #[test]
     fn a_first_start_that_says_what_is_wrong_is_not_repeated() {
         assert_eq!(Past::default().after(death(None, Some(5)), Duration::ZERO), Next::GiveUp);
-        assert_eq!(Past::default().after(death(None, KILLED), Duration::ZERO), Next::After(FIRST_PAUSE));
+        assert_eq!(Past::default().after(death(None, KILLED), Duration::ZERO), Next::Now);
         let mut past = Past::default();
         past.after(death(Some(5000), KILLED), Duration::ZERO);
-        assert_eq!(past.after(death(None, Some(6)), Duration::ZERO), Next::After(FIRST_PAUSE), "it served before");
+        assert_eq!(past.after(death(None, Some(6)), Duration::ZERO), Next::Now, "it served before");
     }
 }

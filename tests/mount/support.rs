@@ -100,8 +100,13 @@ impl Site {
 
     /// Starts a supervisor, whose server has its state beside the mount, and waits until the mount answers.
     pub fn supervise(self: &Arc<Self>) -> Daemon {
+        self.start_command(&mut self.supervisor())
+    }
+
+    /// The command that supervises here, its log beside the mount.
+    pub fn supervisor(&self) -> Command {
         let state = self.beside("state");
-        self.start_command(&mut self.command_of("supervise", &["--state", state.to_str().unwrap()]))
+        self.command_of("supervise", &["--state", state.to_str().unwrap()])
     }
 
     pub fn mount_ephemeral(self: &Arc<Self>) -> Daemon {

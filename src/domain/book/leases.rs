@@ -109,12 +109,19 @@ impl Book {
         let Some(scope) = scope else { return };
         // Serials of one scope grow with time, whatever the clock does.
         match self.current.get(&scope) {
-            Some(other) if other > serial => self.mark_superseded(serial, now),
+            Some(other) if other > serial => self.superseded_before(serial, other),
             _ => {
                 if let Some(older) = self.make_current(serial) {
-                    self.mark_superseded(older, now);
+                    self.superseded_before(older, serial);
                 }
             }
+        }
+    }
+
+    /// Found at start: it was superseded when its successor was made, not now. Whoever comes to it comes late.
+    fn superseded_before(&mut self, serial: Serial, successor: Serial) {
+        if let Some(at) = self.leases.get(successor).map(|lease| lease.record.issued_at) {
+            self.mark_superseded(serial, at);
         }
     }
 
