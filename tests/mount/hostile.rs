@@ -113,6 +113,57 @@ fn thousands_of_held_handles_are_one_lease_and_cost_little() {
     eventually("its token is revoked", || daemon.made().is_empty());
 }
 
+/// Watches directories by inotify, as an editor or a supervisor of configuration does.
+struct Watcher {
+    counts: Arc<parking_lot::Mutex<Told>>,
+}
+
+#[derive(Default, Clone, Copy, PartialEq)]
+struct Told {
+    /// `token` was written and closed.
+    tokens: usize,
+    /// Everything.
+    all: usize,
+    /// The kernel's queue ran over.
+    lost: usize,
+}
+
+impl Watcher {
+    fn of(directories: impl Iterator<Item = std::path::PathBuf>) -> Self {
+        use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+        let queue = inotify::init(CreateFlags::CLOEXEC).unwrap();
+        let what = WatchFlags::CLOSE_WRITE | WatchFlags::MODIFY | WatchFlags::DELETE | WatchFlags::CREATE;
+        directories.for_each(|directory| drop(inotify::add_watch(&queue, &directory, what).unwrap()));
+        let counts: Arc<parking_lot::Mutex<Told>> = Arc::default();
+        let counted = counts.clone();
+        std::thread::spawn(move || {
+            let mut buffer = [const { std::mem::MaybeUninit::uninit() }; 64 * 1024];
+            let mut reader = inotify::Reader::new(&queue, &mut buffer);
+            while let Ok(event) = reader.next() {
+                let mut counts = counted.lock();
+                counts.all += 1;
+                counts.lost += usize::from(event.events().contains(ReadFlags::QUEUE_OVERFLOW));
+                let token = event.file_name().is_some_and(|name| name.to_bytes() == b"token");
+                counts.tokens += usize::from(token && event.events().contains(ReadFlags::CLOSE_WRITE));
+            }
+        });
+        Self { counts }
+    }
+
+    /// What was told, once nothing more comes.
+    fn count(&mut self) -> Told {
+        let mut before = Told::default();
+        loop {
+            std::thread::sleep(Duration::from_millis(500));
+            let now = *self.counts.lock();
+            if now == before {
+                return now;
+            }
+            before = now;
+        }
+    }
+}
+
 struct SetAtEnd(Arc<AtomicBool>);
 
 impl Drop for SetAtEnd {
@@ -133,6 +184,7 @@ fn rotations_without_pause_under_many_readers_give_whole_tokens_that_were_issued
         daemon.write(&format!("roles/r{n}"), &daemon.team_role("ttl = \"10m\"\nmin_rotation_interval = \"1s\""));
         daemon.read(&format!("creds/r{n}/token"));
     }
+    let mut watcher = Watcher::of((0..ROLES).map(|n| daemon.at(&format!("creds/r{n}"))));
     let over = Arc::new(AtomicBool::new(false));
     let (rotations, reads) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let mut works: Vec<Box<dyn FnOnce() -> HashSet<String> + Send>> = Vec::new();
@@ -175,16 +227,107 @@ fn rotations_without_pause_under_many_readers_give_whole_tokens_that_were_issued
     }
     let seen: HashSet<String> = each_ends("rotations", works).into_iter().flatten().collect();
     let (rotations, reads) = (rotations.load(Ordering::Relaxed), reads.load(Ordering::Relaxed));
+    let told = watcher.count();
     println!(
-        "{} rotations and {} reads a second; {} tokens seen",
+        "{} rotations and {} reads a second; {} tokens seen; {} events of a rewritten token, {} events in all a second",
         rotations as u64 / time.as_secs(),
         reads as u64 / time.as_secs(),
-        seen.len()
+        seen.len(),
+        told.tokens,
+        told.all as u64 / time.as_secs(),
     );
+    assert_eq!((told.tokens, told.lost), (rotations, 0), "one event for each rotation");
     for token in &seen {
         assert!(daemon.fake.token_of_secret(token).is_some(), "a reader got {} bytes that nobody issued", token.len());
     }
     assert!(seen.len() > ROLES && rotations > ROLES, "{rotations} rotations");
+}
+
+/// A cgroup with a limit on its memory, taken away when dropped.
+struct LittleMemory(std::path::PathBuf);
+
+impl LittleMemory {
+    fn new(name: &str, bytes: usize) -> Self {
+        let (hierarchy, limit) = match fs::exists("/sys/fs/cgroup/memory").unwrap() {
+            true => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+            false => ("/sys/fs/cgroup", "memory.max"),
+        };
+        let group = Self(std::path::Path::new(hierarchy).join(format!("tfcfs-{name}-{}", std::process::id())));
+        fs::create_dir(&group.0).unwrap();
+        fs::write(group.0.join(limit), bytes.to_string()).unwrap();
+        group
+    }
+
+    fn add(&self, pid: u32) {
+        fs::write(self.0.join("cgroup.procs"), pid.to_string()).unwrap();
+    }
+
+    /// How often its limit was hit, and how often something was killed for it.
+    fn pressed(&self) -> (usize, usize) {
+        let read = |file: &str| fs::read_to_string(self.0.join(file)).unwrap_or_default();
+        let count = |text: &str, name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+            line.unwrap_or_default()
+        };
+        let (events, control) = (read("memory.events"), read("memory.oom_control"));
+        let hit = read("memory.failcnt").trim().parse().unwrap_or_else(|_| count(&events, "max "));
+        (hit, count(&events, "oom_kill ") + count(&control, "oom_kill "))
+    }
+}
+
+impl Drop for LittleMemory {
+    fn drop(&mut self) {
+        // Its last process may be on its way out.
+        for _ in 0..200 {
+            if fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// Pages of tokens are taken away under their readers, and the daemon has little for itself.
+#[test]
+fn under_memory_pressure_every_byte_is_right_and_nobody_is_killed() {
+    const MIB: usize = 1 << 20;
+    let (_site, daemon) = fast();
+    for n in 0..40 {
+        daemon.write(&format!("roles/r{n}"), &daemon.team_role(""));
+    }
+    let (serving, reading) = (LittleMemory::new("serves", 24 * MIB), LittleMemory::new("reads", 24 * MIB));
+    serving.add(daemon.pid());
+    let mut reader = daemon.python_holder(
+        "sys.stdin.readline()\n\
+         paths = [f'{m}/creds/r{n}/{door}' for n in range(40) for door in ('token', 'token.json', 'env')]\n\
+         files = [os.open(p, os.O_RDONLY) for p in paths]\n\
+         first = [os.pread(f, 9999, 0) for f in files]\n\
+         assert all(first)\n\
+         junk = []\n\
+         for round in range(40):\n\
+         \x20   junk.append(bytearray(os.urandom(1 << 20)))\n\
+         \x20   if len(junk) > 4: junk.pop(0)\n\
+         \x20   with open(m + '/../junk', 'wb') as f:\n\
+         \x20       for _ in range(16): f.write(bytes(1 << 20))\n\
+         \x20   for f, path, bytes_ in zip(files, paths, first):\n\
+         \x20       assert os.pread(f, 9999, 0) == bytes_, path\n\
+         \x20       assert open(path, 'rb').read() == bytes_, path\n\
+         print('read', flush=True); sys.stdin.readline()",
+    );
+    reading.add(reader.pid().as_raw_nonzero().get().unsigned_abs());
+    reader.go();
+    assert_eq!(reader.line(), "read");
+    let path = daemon.at("creds/r0/token");
+    let works = (0..4).map(|_| {
+        let path = path.clone();
+        Box::new(move || (0..5_000).for_each(|_| drop(fs::read(&path).unwrap()))) as Box<dyn FnOnce() + Send>
+    });
+    each_ends("opens", works.collect());
+    let (pressed, killed) = reading.pressed();
+    println!("readers met their limit {pressed} times, the daemon {} times", serving.pressed().0);
+    assert!(pressed > 0, "no pressure, nothing proven");
+    assert_eq!((killed, serving.pressed().1), (0, 0));
+    drop(reader);
 }
 
 #[test]

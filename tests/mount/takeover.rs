@@ -75,7 +75,8 @@ impl Load {
         let token = daemon.at("creds/app/token");
         let expected = fs::read_to_string(&token).unwrap();
         let held = File::open(&token).unwrap();
-        let same = move |found: &str, expected: &str| if found == expected { Ok(()) } else { Err(format!("{found:?}")) };
+        let same =
+            move |found: &str, expected: &str| if found == expected { Ok(()) } else { Err(format!("{found:?}")) };
         {
             let (token, expected) = (token.clone(), expected.clone());
             load.add("open", move || same(&fs::read_to_string(&token).map_err(|e| e.to_string())?, &expected));
@@ -92,7 +93,11 @@ impl Load {
         let live: Arc<Site> = Arc::clone(daemon);
         load.add("unshared", move || {
             let found = fs::read_to_string(&unshared).map_err(|e| e.to_string())?;
-            if live.fake.token_of_secret(&found).is_some() { Ok(()) } else { Err(format!("{found:?} was never issued")) }
+            if live.fake.token_of_secret(&found).is_some() {
+                Ok(())
+            } else {
+                Err(format!("{found:?} was never issued"))
+            }
         });
         let dir = daemon.at("creds/app");
         load.add("list", move || {
@@ -178,7 +183,11 @@ fn a_server_that_hangs_is_replaced() {
 #[test]
 fn whoever_waits_for_a_token_gets_it_from_the_next_server_and_the_lost_one_is_deleted() {
     let daemon = with_role("");
-    daemon.fake.set_fault(Route::CreateTeamToken, Calls::First(1), Fault::Delay { ms: 800, when: crate::fake::When::After });
+    daemon.fake.set_fault(
+        Route::CreateTeamToken,
+        Calls::First(1),
+        Fault::Delay { ms: 800, when: crate::fake::When::After },
+    );
     let mut reader = daemon.holder("echo; cat $M/creds/app/token; echo; read");
     assert_eq!(reader.line(), "");
     eventually("its token is made", || !daemon.made().is_empty());
@@ -236,7 +245,11 @@ fn a_document_that_was_being_written_is_lost_and_its_writer_told() {
     writer.go();
     assert_eq!([writer.line(), writer.line()], [libc::EIO.to_string(), libc::EIO.to_string()]);
     assert_eq!(daemon.read("roles/app"), before);
-    assert!(daemon.read("errors").contains("tfcfs was restarted while this was being written"), "{}", daemon.read("errors"));
+    assert!(
+        daemon.read("errors").contains("tfcfs was restarted while this was being written"),
+        "{}",
+        daemon.read("errors")
+    );
 }
 
 #[test]
@@ -273,12 +286,14 @@ fn a_bound_file_is_read_on_over_kills_and_rotations() {
 fn a_settings_file_that_changed_meanwhile_is_in_force() {
     let site = Site::new();
     let anchor = site.file_anchor();
-    let role = format!("team_id = \"{}\"\ncredential_type = \"team\"\n", site.fake.team_id(crate::fake::ACME, "deploy"));
+    let role =
+        format!("team_id = \"{}\"\ncredential_type = \"team\"\n", site.fake.team_id(crate::fake::ACME, "deploy"));
     site.settings(&format!("{anchor}[roles.app]\n{role}mode = \"0444\"\n[roles.gone]\n{role}"));
     let daemon = site.supervise();
     let token = daemon.read("creds/app/token");
     daemon.read("creds/gone/token");
-    let mode = || std::os::unix::fs::PermissionsExt::mode(&fs::metadata(daemon.at("creds/app/token")).unwrap().permissions());
+    let mode =
+        || std::os::unix::fs::PermissionsExt::mode(&fs::metadata(daemon.at("creds/app/token")).unwrap().permissions());
     assert_eq!(mode() & 0o777, 0o444);
     site.settings(&format!("{anchor}[roles.app]\n{role}mode = \"0400\"\n"));
     daemon.kill_server();
