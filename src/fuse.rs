@@ -175,8 +175,8 @@ impl Filesystem for TokenFs {
         self.vfs.forget(Ino(ino.0), nlookup);
     }
 
-    fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        match self.vfs.getattr(Ino(ino.0)) {
+    fn getattr(&self, request: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        match self.vfs.getattr_by(caller(request), Ino(ino.0)) {
             Ok(attr) => reply.attr(&attr.ttl, &file_attr(&attr)),
             Err(errno) => reply.error(fuse_errno(errno)),
         }

@@ -65,8 +65,8 @@ pub struct Supervised {
 
 /// How the watch over one server ended.
 enum Watched {
-    /// As it was asked to.
-    Stopped,
+    /// As it was asked to; its exit code.
+    Stopped(Option<i32>),
     /// By itself, or killed because it hung.
     Died(Death),
     /// The mount is gone.
@@ -127,8 +127,8 @@ impl Supervisor {
                 self.supervised.handles.as_fd(),
             );
             let death = match self.watch(server.map_err(internal)?).await {
-                Watched::Stopped => return Ok(()),
-                Watched::Unmounted => return Err(gone(&self.supervised.mount_point)),
+                Watched::Stopped(code) => return stopped(code),
+                Watched::Unmounted => return self.unmounted(),
                 Watched::Died(death) => death,
             };
             let was_served = past.has_served();
@@ -143,10 +143,16 @@ impl Supervisor {
                     tracing::error!(?death, ?pause, "the server is gone: starting another one after a pause");
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
-                        () = self.stop.next() => return self.stop_without_server(),
+                        () = self.stop.next() => {
+                            self.unmount();
+                            return Ok(());
+                        }
                     }
                 }
-                Next::GiveUp => return Err(given_up(death, was_served)),
+                Next::GiveUp => {
+                    self.unmount();
+                    return Err(given_up(death, was_served));
+                }
             }
         }
     }
@@ -189,8 +195,7 @@ impl Supervisor {
                 },
                 _ = self.hangup.recv() => server.signal(Signal::HUP),
                 () = self.stop.next() => {
-                    self.end(&mut server).await;
-                    return Watched::Stopped;
+                    return Watched::Stopped(self.end(&mut server).await);
                 }
                 _ = look.tick() => {
                     let limit = if ready_at.is_some() { SILENCE } else { UNSERVED };
@@ -200,7 +205,8 @@ impl Supervisor {
                         last_beat = Instant::now();
                     }
                     if self.is_unmounted() {
-                        self.let_end(&mut server).await;
+                        server.signal(Signal::TERM);
+                        ended(&mut server).await;
                         return Watched::Unmounted;
                     }
                 }
@@ -214,53 +220,67 @@ impl Supervisor {
             || !mount_point::is_listed(&self.supervised.mount_point)
     }
 
-    async fn end(&mut self, server: &mut Server) {
+    async fn end(&mut self, server: &mut Server) -> Option<i32> {
         notify(&[NotifyState::Stopping]);
-        match &mut self.supervised.at_stop {
+        match &self.supervised.at_stop {
             AtStop::HandOver => server.signal(Signal::USR1),
-            AtStop::Unmount(connection) => {
-                // First, lest it take the unmount for somebody else's.
-                server.signal(Signal::TERM);
-                unmount(connection, &self.supervised.mount_point);
-            }
+            // Before the unmount, lest the server take it for somebody else's.
+            AtStop::Unmount(_) => server.signal(Signal::TERM),
         }
+        self.unmount();
         tokio::select! {
-            () = ended(server) => {}
+            code = ended(server) => code,
             // As with one process: the second signal leaves at once.
             () = self.stop.next() => {
                 server.signal(Signal::TERM);
-                ended(server).await;
+                ended(server).await
             }
         }
     }
 
-    async fn let_end(&mut self, server: &mut Server) {
-        server.signal(Signal::TERM);
-        ended(server).await;
-    }
-
-    fn stop_without_server(mut self) -> Result<(), Failure> {
-        if let AtStop::Unmount(connection) = &mut self.supervised.at_stop {
-            unmount(connection, &self.supervised.mount_point);
+    /// If that is ours to do. Busy: files in it stay open until their programs close them, but nobody finds it any more.
+    fn unmount(&mut self) {
+        if let AtStop::Unmount(connection) = &mut self.supervised.at_stop
+            && connection.unmount().is_err()
+            && let Err(error) = mount_point::detach(&self.supervised.mount_point)
+        {
+            tracing::error!(%error, "could not unmount");
         }
-        Ok(())
+    }
+
+    fn unmounted(self) -> Result<(), Failure> {
+        let point = self.supervised.mount_point.display();
+        match self.supervised.at_stop {
+            // As with one process.
+            AtStop::Unmount(connection) => {
+                tracing::info!("unmounted by somebody else: stopping");
+                // Whatever is mounted there now is not ours.
+                connection.leave();
+                Ok(())
+            }
+            AtStop::HandOver => {
+                Err(Failure::new(ExitCode::MountGone, format!("{point} was unmounted by somebody else")))
+            }
+        }
     }
 }
 
-async fn ended(server: &mut Server) {
-    if tokio::time::timeout(END, server.gone()).await.is_err() {
-        tracing::error!("the server does not end: killing it; the ledger has what it left undone");
-        server.signal(Signal::KILL);
-        let _ = tokio::time::timeout(END, server.gone()).await;
+async fn ended(server: &mut Server) -> Option<i32> {
+    if let Ok(code) = tokio::time::timeout(END, server.gone()).await {
+        return code;
     }
+    tracing::error!("the server does not end: killing it; the ledger has what it left undone");
+    server.signal(Signal::KILL);
+    let _ = tokio::time::timeout(END, server.gone()).await;
+    None
 }
 
-/// Busy: files in it stay open until their programs close them, but nobody finds it any more.
-fn unmount(connection: &mut Connection, mount_point: &std::path::Path) {
-    if connection.unmount().is_err()
-        && let Err(error) = mount_point::detach(mount_point)
-    {
-        tracing::error!(%error, "could not unmount");
+fn stopped(code: Option<i32>) -> Result<(), Failure> {
+    match code.and_then(ExitCode::from_number) {
+        Some(ExitCode::Interrupted) => {
+            Err(Failure::new(ExitCode::Interrupted, "a second signal: what is not revoked yet stays in the ledger"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -269,10 +289,6 @@ fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "the service manager could not be told");
     }
-}
-
-fn gone(mount_point: &std::path::Path) -> Failure {
-    Failure::new(ExitCode::MountGone, format!("{} was unmounted by somebody else", mount_point.display()))
 }
 
 fn given_up(death: Death, was_served: bool) -> Failure {

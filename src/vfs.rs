@@ -196,6 +196,11 @@ impl Vfs {
         self.announcer.store(tid, std::sync::atomic::Ordering::Release);
     }
 
+    fn is_announcer(&self, caller: Caller) -> bool {
+        let announcer = self.announcer.load(std::sync::atomic::Ordering::Acquire);
+        caller.tid != 0 && caller.tid == announcer
+    }
+
     /// The issuer behind it.
     pub fn issuer(&self) -> &Arc<Issuer> {
         &self.issuer

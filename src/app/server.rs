@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use rustix::process::Pid;
 use tokio::signal::unix::{Signal, SignalKind};
 
 use super::parts::Parts;
@@ -40,6 +41,7 @@ pub fn serve(plan: &MountPlan, handed: Handed) -> Result<(), Failure> {
 async fn take_over(plan: &MountPlan, handed: Handed) -> Result<(), Failure> {
     let stop = Stop::new()?;
     let hand_over = listen(SignalKind::user_defined1())?;
+    let supervisor = rustix::process::getppid();
     // Whoever keeps the mount starts another supervisor, and that one another server. If nobody keeps it, it ends with us.
     if let Err(error) = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::USR1)) {
         tracing::warn!(%error, "this process would outlive its supervisor");
@@ -67,7 +69,7 @@ async fn take_over(plan: &MountPlan, handed: Handed) -> Result<(), Failure> {
         let (point, version) = (plan.mount_point.display(), env!("CARGO_PKG_VERSION"));
         tracing::info!(mount_point = %point, version, open_files = records.len(), "serving");
         tell(&reports, &Report::Ready);
-        Server { plan, parts: &parts, mounted, reports, stop, hand_over }.run().await
+        Server { plan, parts: &parts, mounted, reports, stop, hand_over, supervisor }.run().await
     }
     .await;
     parts.audit.stopped(&parts.vfs, served.as_ref().err());
@@ -81,6 +83,7 @@ struct Server<'a> {
     reports: OwnedFd,
     stop: Stop,
     hand_over: Signal,
+    supervisor: Option<Pid>,
 }
 
 /// Why a server ends.
@@ -159,7 +162,10 @@ impl Server<'_> {
     /// Still serves what needs no call, leaves the rest to the next one.
     async fn hand_over(&self) {
         self.mounted.leave();
-        self.parts.issuer.pause(CALLS).await;
+        // If the supervisor was killed, whoever comes next must not find the state in use for long.
+        if rustix::process::getppid() == self.supervisor {
+            self.parts.issuer.pause(CALLS).await;
+        }
         self.mounted.all_told(TOLD).await;
     }
 }

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
 use async_trait::async_trait;
@@ -31,8 +31,10 @@ struct Rewrite {
 /// The kernel side of one mount.
 pub struct KernelSide {
     changes: mpsc::Sender<Change>,
-    /// Changes that are not told yet.
+    /// Changes and pages that are not told yet.
     untold: Arc<AtomicUsize>,
+    /// Nothing more is told.
+    closed: AtomicBool,
     rewrites: Vec<mpsc::Sender<Rewrite>>,
 }
 
@@ -74,15 +76,22 @@ impl KernelSide {
         for _ in 0..PAGE_THREADS {
             let (sender, queue) = mpsc::channel();
             let rewritten = rewritten.clone();
+            let told = untold.clone();
             apart("tfcfs-pages", mount, own, move |device| {
                 for Rewrite { node, bytes, done } in queue {
                     rewrite(&device, node, &bytes);
+                    told.fetch_sub(1, Ordering::AcqRel);
                     let _ = rewritten.send(done);
                 }
             })?;
             rewrites.push(sender);
         }
-        Ok(Arc::new(Self { changes, untold, rewrites }))
+        Ok(Arc::new(Self { changes, untold, closed: AtomicBool::new(false), rewrites }))
+    }
+
+    /// Tells nothing more, and drops what nobody will tell: this process is about to end.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
     }
 
     /// Whether the kernel has been told everything, so that no thread stands in it.
@@ -108,6 +117,11 @@ fn apart(name: &str, mount: RawFd, own: Own, work: impl FnOnce(Device) + Send + 
 impl Kernel for KernelSide {
     async fn rewrite(&self, node: Ino, bytes: Arc<Secret>) {
         let (done, is_done) = oneshot::channel();
+        if self.closed.load(Ordering::Acquire) {
+            // Whoever waits for it is answered by the next process.
+            return std::future::pending().await;
+        }
+        self.untold.fetch_add(1, Ordering::AcqRel);
         // The same thread for the same node: its contents follow each other.
         let thread = node.0 as usize % self.rewrites.len();
         if self.rewrites[thread].send(Rewrite { node, bytes, done }).is_err() || is_done.await.is_err() {
@@ -117,6 +131,9 @@ impl Kernel for KernelSide {
 
     fn tell(&self, change: Change) {
         // Fails only when the thread is gone, and with it the mount.
+        if self.closed.load(Ordering::Acquire) {
+            return;
+        }
         self.untold.fetch_add(1, Ordering::AcqRel);
         let _ = self.changes.send(change);
     }
@@ -163,8 +180,7 @@ impl Teller {
     }
 
     /// Writes a byte to our own file, which nobody keeps: inotify watchers of file and directory see MODIFY, which Node, Java
-    /// and Go's fsnotify watch, and CLOSE_WRITE, which others do (fuse-nodes 7). An unprivileged daemon may not write-open a
-    /// file of mode 0400; its watchers see ATTRIB.
+    /// and Go's fsnotify watch, and CLOSE_WRITE, which others do (fuse-nodes 7).
     ///
     /// The name goes between the open and the write: whoever is woken by the write and opens the name at once would else
     /// put the new node there first, and then nothing tells those who watch the old one that it is gone (DELETE_SELF).

@@ -119,9 +119,10 @@ impl Mounted {
         self.leaving.store(true, Ordering::Release);
     }
 
-    /// Waits until the kernel has been told everything, for `limit` at the longest: a thread that stands in the kernel
+    /// Waits until the kernel has been told what is under way, and tells nothing more, for `limit` at the longest: a thread that stands in the kernel
     /// would keep this process from its end.
     pub async fn all_told(&self, limit: Duration) {
+        self.kernel.close();
         let told = async {
             while !self.kernel.is_idle() {
                 tokio::time::sleep(TOLD_POLL).await;

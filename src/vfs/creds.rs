@@ -12,7 +12,7 @@ use super::door_table::{Knocking, Pages, RETRY};
 use super::doors::{self, Secret};
 use super::ino::{Door, Ino, Node};
 use super::opens::{Open, Seat};
-use super::{Caller, Errno, Opened, Reply, Result, Vfs};
+use super::{Caller, Change, Errno, Opened, Reply, Result, Vfs};
 use crate::domain::error::Error;
 use crate::domain::lease::{Scope, Serial, later};
 use crate::domain::name::RoleName;
@@ -53,8 +53,7 @@ impl Vfs {
         let Some(name) = name else { return Reply::Now(Err(Errno(libc::ENOENT))) };
         let path = format!("creds/{name}/{}", door.name());
         if flags & libc::O_ACCMODE != libc::O_RDONLY || flags & libc::O_TRUNC != 0 {
-            let announcer = self.announcer.load(Ordering::Acquire);
-            if caller.tid != 0 && caller.tid == announcer {
+            if self.is_announcer(caller) {
                 let handle = self.opens.add(node.ino(), Open::Announce);
                 return Reply::Now(Ok(Opened { handle, direct: true, keep_cache: true, no_flush: true }));
             }
@@ -191,6 +190,11 @@ impl Vfs {
             Knocking::First => return Reply::Now(Err(Errno(libc::ESTALE))),
             Knocking::Pinned => true,
             Knocking::Unlucky => false,
+            Knocking::Unsure => {
+                let (dir, name) = (Node::CredsDir(knock.number).ino(), knock.door.name().to_owned());
+                self.tell(Change::Removed { dir, node: None, name });
+                false
+            }
         };
         let just_now = {
             let book = self.issuer.book();

@@ -43,6 +43,8 @@ struct Doors {
     usual: Sizes,
     /// Nodes with a serial below this were announced by a former daemon of the same mount; 0 without one.
     inherited: u64,
+    /// Until then an opener may have been answered ESTALE by that one.
+    unsure_until: Option<Timestamp>,
 }
 
 impl Doors {
@@ -66,6 +68,8 @@ pub(super) enum Knocking {
     Pinned,
     /// Another node: its path was replaced between its two tries.
     Unlucky,
+    /// Nobody knows: a former daemon may have answered it before. The name has to be looked up anew by the next opener.
+    Unsure,
 }
 
 /// The pages of a node whose content changes over time.
@@ -129,8 +133,9 @@ impl DoorTable {
     }
 
     /// The kernel holds nodes that a former daemon announced, who knows how: those with a serial below `first`.
-    pub(super) fn take_over(&self, first: Serial) {
+    pub(super) fn take_over(&self, first: Serial, now: Timestamp) {
         let mut doors = self.0.lock();
+        doors.unsure_until = Some(later(now, RETRY));
         doors.inherited = first.0;
         doors.usual.since = first.0;
     }
@@ -197,6 +202,9 @@ impl DoorTable {
     /// Tells a first OPEN from a second try: no caller is ever answered ESTALE twice in a row.
     pub(super) fn knocking(&self, key: (u32, Door, u32), node: Ino, now: Timestamp) -> Knocking {
         let mut doors = self.0.lock();
+        if doors.unsure_until.is_some_and(|until| now < until) {
+            return Knocking::Unsure;
+        }
         match doors.stale.remove(&key) {
             Some((at, former)) if later(at, RETRY) > now && former == node => Knocking::Pinned,
             Some((at, _)) if later(at, RETRY) > now => Knocking::Unlucky,

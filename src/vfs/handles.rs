@@ -90,7 +90,7 @@ impl Vfs {
         }
         let unanswered = records.iter().filter(|record| record.opened_by != 0);
         *self.inherited.unanswered.lock() = unanswered.map(|record| (record.opened_by, record.handle)).collect();
-        self.doors.take_over(self.first_serial);
+        self.doors.take_over(self.first_serial, self.issuer.now());
         let _ = self.inherited.table.set(table);
     }
 

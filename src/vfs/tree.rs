@@ -15,6 +15,11 @@ use crate::domain::role::Share;
 /// How long the kernel may trust what cannot change behind its back. Changes are told (see `events.rs`).
 pub(super) const LONG: Duration = Duration::from_secs(3600);
 
+/// Whatever class of users the daemon belongs to.
+const WRITABLE: u16 = 0o222;
+/// The same for a directory.
+const PASSABLE: u16 = 0o111;
+
 /// File or directory; there is nothing else here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -166,6 +171,26 @@ impl Vfs {
             Some(node) => self.attr(node).or_else(|errno| self.attr_of_open(node).ok_or(errno)),
             None => no_entry(),
         }
+    }
+
+    /// GETATTR by `caller`. Our own announcement is a write-open, and the kernel, which asks us before it refuses one for
+    /// want of a right, must not refuse it to a daemon without privileges: for that one question the file may be written
+    /// and its directory passed. The answer is good for no one else, and whoever else opens a door for writing is refused
+    /// by us.
+    ///
+    /// # Errors
+    /// As [`Vfs::getattr`].
+    pub fn getattr_by(&self, caller: Caller, ino: Ino) -> Result<Attr> {
+        let attr = self.getattr(ino)?;
+        if !self.is_announcer(caller) {
+            return Ok(attr);
+        }
+        let more = match Node::from_ino(ino) {
+            Some(Node::SharedDoor { .. } | Node::OpenDoor { .. }) => WRITABLE,
+            Some(Node::CredsDir(_)) => PASSABLE,
+            _ => 0,
+        };
+        Ok(Attr { mode: attr.mode | more, ttl: Duration::ZERO, ..attr })
     }
 
     /// A door whose role is gone, as long as somebody has it open: like a file that was removed. The kernel asks before

@@ -190,8 +190,11 @@ fn poll_wakes_when_events_grow() {
 
 /// Watches with inotifywait, rotates, and returns what it saw.
 fn watched(what: &str) -> String {
-    let daemon = Daemon::ready();
-    daemon.write("roles/app", &daemon.team_role(""));
+    watched_on(&Daemon::ready(), what)
+}
+
+fn watched_on(daemon: &Daemon, what: &str) -> String {
+    daemon.write("roles/app", &daemon.team_role("uid = 65534"));
     let token = daemon.read("creds/app/token");
     let mut holder = daemon
         .holder(&format!("exec 2>&1; exec inotifywait -t 10 -e close_write --format '%e %w%f' $M/creds/app{what}"));
@@ -212,6 +215,29 @@ fn watchers_of_the_file_see_a_rotation() {
 fn watchers_of_the_directory_see_a_rotation() {
     let seen = watched("");
     assert!(seen.starts_with("CLOSE_WRITE") && seen.ends_with("creds/app/token"), "{seen}");
+}
+
+/// A daemon may be nobody: it announces changes of files that it has no right to write.
+#[test]
+fn watchers_see_a_rotation_of_a_daemon_without_rights() {
+    for what in ["", "/token"] {
+        let site = Site::new();
+        let full = site.command(&["--ephemeral"]);
+        let mut command = std::process::Command::new("setpriv");
+        command.args(["--bounding-set=-dac_override,-dac_read_search,-fowner", "--inh-caps=-all"]);
+        command.arg(full.get_program()).args(full.get_args());
+        let daemon = site.start_command(&mut command);
+        daemon.write("config", &site.anchor());
+        let seen = watched_on(&daemon, what);
+        assert!(seen.starts_with("CLOSE_WRITE") && seen.ends_with("creds/app/token"), "{seen}");
+        let mode = daemon.sh("stat -c %a $M/creds/app/token");
+        assert_eq!(mode.trim(), "400", "nobody else sees that it may be written");
+        assert!(
+            daemon
+                .sh_fails("setpriv --reuid=65534 --clear-groups sh -c 'echo > $M/creds/app/token'")
+                .contains("ermission denied")
+        );
+    }
 }
 
 #[test]

@@ -133,7 +133,9 @@ impl Watcher {
         use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
         let queue = inotify::init(CreateFlags::CLOEXEC).unwrap();
         let what = WatchFlags::CLOSE_WRITE | WatchFlags::MODIFY | WatchFlags::DELETE | WatchFlags::CREATE;
-        directories.for_each(|directory| drop(inotify::add_watch(&queue, &directory, what).unwrap()));
+        for directory in directories {
+            inotify::add_watch(&queue, &directory, what).unwrap();
+        }
         let counts: Arc<parking_lot::Mutex<Told>> = Arc::default();
         let counted = counts.clone();
         std::thread::spawn(move || {

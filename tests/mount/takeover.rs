@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process, test_kill_process};
@@ -62,10 +63,17 @@ fn a_copy_of_an_open_file_may_be_closed_before_and_after() {
     eventually("the last close revoked it", || daemon.made().is_empty());
 }
 
-/// Programs that read all the time, in as many ways; each returns what went wrong, how often it read, and its longest read.
+/// Programs that read all the time, in as many ways.
 struct Load {
     over: Arc<AtomicBool>,
-    readers: Vec<(&'static str, std::thread::JoinHandle<(Vec<String>, u64, Duration)>)>,
+    readers: Vec<(&'static str, JoinHandle<Seen>)>,
+}
+
+#[derive(Default)]
+struct Seen {
+    wrong: Vec<String>,
+    reads: u64,
+    longest: Duration,
 }
 
 impl Load {
@@ -119,16 +127,16 @@ impl Load {
     fn add(&mut self, name: &'static str, mut read: impl FnMut() -> Result<(), String> + Send + 'static) {
         let over = self.over.clone();
         let reader = std::thread::spawn(move || {
-            let (mut wrong, mut reads, mut longest) = (Vec::new(), 0, Duration::ZERO);
+            let mut seen = Seen::default();
             while !over.load(Ordering::Relaxed) {
                 let start = Instant::now();
                 if let Err(what) = read() {
-                    wrong.push(what);
+                    seen.wrong.push(what);
                 }
-                reads += 1;
-                longest = longest.max(start.elapsed());
+                seen.reads += 1;
+                seen.longest = seen.longest.max(start.elapsed());
             }
-            (wrong, reads, longest)
+            seen
         });
         self.readers.push((name, reader));
     }
@@ -138,7 +146,7 @@ impl Load {
         self.over.store(true, Ordering::Relaxed);
         let mut longest = Duration::ZERO;
         for (name, reader) in self.readers {
-            let (wrong, reads, stall) = reader.join().unwrap();
+            let Seen { wrong, reads, longest: stall } = reader.join().unwrap();
             println!("{name}: {reads} reads, the longest took {stall:?}");
             let few: Vec<_> = wrong.iter().take(3).collect();
             assert!(wrong.is_empty() && reads > 0, "{name}: {} of {reads}: {few:?}\n{}", wrong.len(), daemon.log());
@@ -163,6 +171,69 @@ fn no_reader_sees_a_kill() {
         std::thread::sleep(Duration::from_millis(700));
     }
     println!("10 kills: nobody waited longer than {:?}", load.end(&daemon));
+}
+
+/// A thread of the killed server may stand in the kernel, which waits for a reader, who waits for an answer.
+#[test]
+fn a_kill_amid_changes_frees_everybody() {
+    let daemon = with_role("ttl = \"1m\"\nmin_rotation_interval = \"1s\"\nmax_leases = 1000");
+    let over = AtomicBool::new(false);
+    let busy = || !over.load(Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            // Listing and looking up hold the directory that a changed name has to be dropped from.
+            scope.spawn(|| {
+                while busy() {
+                    let _ = fs::read_dir(daemon.at("creds/app")).map(|dir| dir.count());
+                    let _ = fs::metadata(daemon.at("creds/app/nothing"));
+                    if let Err(error) = fs::read(daemon.at("creds/app/token")) {
+                        // Its lease was removed before it was read.
+                        assert_eq!(error.raw_os_error(), Some(libc::EKEYREVOKED), "{error}");
+                    }
+                }
+            });
+        }
+        scope.spawn(|| {
+            while busy() {
+                let _ = fs::read_dir(daemon.at("leases/app"))
+                    .map(|leases| leases.flatten().for_each(|lease| _ = fs::remove_file(lease.path())));
+            }
+        });
+        for _ in 0..12 {
+            std::thread::sleep(Duration::from_millis(300));
+            daemon.kill_server();
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_supervisor_killed_amid_changes_leaves_nobody_hanging() {
+    let site = Site::new();
+    for _ in 0..5 {
+        let mut daemon = site.supervise();
+        daemon.write("config", &site.anchor());
+        daemon.write("roles/app", &daemon.team_role("min_rotation_interval = \"1s\""));
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !over.load(Ordering::Relaxed) {
+                        let _ = fs::read_dir(daemon.at("creds/app")).map(|dir| dir.count());
+                        let _ = fs::read(daemon.at("creds/app/token"));
+                        let _ = fs::read_dir(daemon.at("leases/app"))
+                            .map(|leases| leases.flatten().for_each(|lease| _ = fs::remove_file(lease.path())));
+                    }
+                });
+            }
+            std::thread::sleep(Duration::from_millis(150));
+            let server = daemon.server().unwrap();
+            daemon.signal(Signal::KILL);
+            eventually("the server is gone", || test_kill_process(server).is_err());
+            over.store(true, Ordering::Relaxed);
+        });
+        daemon.wait();
+    }
 }
 
 #[test]
@@ -327,7 +398,7 @@ fn an_unmount_by_somebody_else_ends_it() {
         let file = lazily.then(|| File::open(daemon.at("creds/app/token")).unwrap());
         daemon.sh(if lazily { "umount -l $M" } else { "umount $M" });
         let status = daemon.wait();
-        assert_eq!(status.code(), Some(75), "{}", daemon.log());
+        assert!(status.success(), "{status} {}", daemon.log());
         assert!(!daemon.is_mounted());
         drop(file);
     }
