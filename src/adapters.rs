@@ -5,6 +5,8 @@ pub mod audit;
 pub mod caller;
 pub mod clock;
 pub mod handle_file;
+pub mod journal;
+pub mod journal_log;
 pub mod memory_store;
 mod private_path;
 pub mod redb_store;

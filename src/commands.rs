@@ -8,6 +8,7 @@ mod credential;
 mod exec;
 mod forget;
 mod hold;
+mod log;
 mod look;
 mod mount;
 mod print;

@@ -66,7 +66,7 @@ impl Tree {
     fn new() -> Self {
         let tree = Self::empty();
         tree.put("status", "version = \"0.1.0\"\nroles = 2\n\n[leases]\nlive = 1\n");
-        tree.put("errors", "2026-11-24T12:00:00.000Z uid=7 EACCES creds/a\\x20b/token: no way: ask root\n");
+        tree.put("errors", "2026-11-24T12:00:00.000Z id=7h2k9x3q uid=7 EACCES creds/a\\x20b/token: no way: ask root\n");
         tree.put(
             "events",
             concat!(

@@ -15,6 +15,7 @@ mod mount {
     mod exec_errors;
     mod handles;
     mod hostile;
+    mod journal;
     mod no_hang;
     mod permissions;
     mod readers;
