@@ -8,6 +8,7 @@ pub mod handle_file;
 pub mod journal;
 pub mod journal_log;
 pub mod memory_store;
+pub mod name_service;
 mod private_path;
 pub mod redb_store;
 mod seal;

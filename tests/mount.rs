@@ -17,6 +17,7 @@ mod mount {
     mod hostile;
     mod journal;
     mod no_hang;
+    mod observability;
     mod permissions;
     mod readers;
     mod settings_file;
