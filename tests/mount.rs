@@ -11,6 +11,7 @@ mod mount {
     mod audit;
     mod bad_config;
     mod bind_mounts;
+    mod containers;
     mod exec;
     mod exec_errors;
     mod handles;
