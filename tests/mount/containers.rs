@@ -53,10 +53,13 @@ struct App(Child, PathBuf);
 impl App {
     /// `HostToContainer` and `rslave`, or nothing of that.
     fn start(host: &Host, bound: &Path, propagation: &str) -> Self {
-        let place = host.site.dir.path().parent().unwrap().join(format!(
-            "{}-app-{propagation}",
-            host.site.dir.path().file_name().unwrap().to_str().unwrap()
-        ));
+        let place = host
+            .site
+            .dir
+            .path()
+            .parent()
+            .unwrap()
+            .join(format!("{}-app-{propagation}", host.site.dir.path().file_name().unwrap().to_str().unwrap()));
         fs::create_dir_all(&place).unwrap();
         let script = format!(
             "mount --rbind '{}' '{1}' && mount --make-r{propagation} '{1}' && echo ready && exec sleep 600",
@@ -64,7 +67,10 @@ impl App {
             place.display()
         );
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "slave", "bash", "-c", &script]).stdout(Stdio::piped()).process_group(0);
+        command
+            .args(["--mount", "--propagation", "slave", "bash", "-c", &script])
+            .stdout(Stdio::piped())
+            .process_group(0);
         let mut child = command.spawn().unwrap();
         let mut ready = String::new();
         std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut ready).unwrap();
@@ -133,4 +139,26 @@ fn without_propagation_the_app_sees_no_mount_and_a_bind_of_the_mount_itself_keep
     drop(daemon);
     let _daemon = host.sidecar();
     assert_eq!(bound.read("status").unwrap_err().raw_os_error(), Some(libc::ENOTCONN));
+}
+
+#[test]
+fn root_of_a_user_namespace_mounts_for_those_in_it() {
+    let site = Site::new();
+    let mount = site.command(&["--ephemeral"]);
+    let script = r#"
+        "$@" & daemon=$!
+        for try in $(seq 200); do [ -e "$0/status" ] && break; sleep 0.05; done
+        head -n 1 "$0/status"
+        kill $daemon; wait $daemon
+    "#;
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "bash", "-c", script]).arg(site.at(""));
+    let output = command.arg(mount.get_program()).args(mount.get_args()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.starts_with("version = "),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(!site.is_mounted(), "nobody else sees it");
 }
