@@ -176,7 +176,7 @@ impl Vfs {
     pub(super) fn open_text(&self, caller: Caller, node: Node) -> Reply<Opened> {
         if node == Node::Fixed(Fixed::Events) {
             let seen = self.events.end();
-            let handle = self.opens.add(node.ino(), Open::Events { shift: None, seen });
+            let handle = self.opens.add(node.ino(), Open::Events { shift: None, inherited: false, seen });
             return Reply::Now(Ok(Opened { handle, direct: true, keep_cache: false, no_flush: true }));
         }
         let text = match self.text(node) {
