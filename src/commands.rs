@@ -5,8 +5,10 @@
 mod audit;
 mod check;
 mod credential;
+mod doctor;
 mod exec;
 mod forget;
+mod guarded;
 mod hold;
 mod look;
 mod mount;
@@ -36,6 +38,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Service { command } => service::run(command),
         Command::Umount { mount_point } => mount::umount(mount_point),
         Command::Status(look) => tables::status(&look),
+        Command::Doctor(args) => doctor::doctor(args),
         Command::Leases { role, pending: true, look } => tables::pending(&look, role.as_deref()),
         Command::Leases { role, pending: false, look } => tables::leases(&look, role.as_deref()),
         Command::Forget { lease, mount } => forget::forget(&lease, mount.as_deref()),

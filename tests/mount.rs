@@ -11,6 +11,7 @@ mod mount {
     mod audit;
     mod bad_config;
     mod bind_mounts;
+    mod doctor;
     mod exec;
     mod exec_errors;
     mod handles;

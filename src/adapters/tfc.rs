@@ -17,6 +17,7 @@ mod proxy;
 mod redact;
 mod request;
 mod retry;
+mod rights;
 mod settings;
 mod wire;
 
