@@ -15,6 +15,7 @@ mod mount;
 mod print;
 mod service;
 mod state;
+mod status;
 mod supervise;
 mod tables;
 mod terraform_credentials;
@@ -37,7 +38,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve(args) => supervise::serve(args),
         Command::Service { command } => service::run(command),
         Command::Umount { mount_point } => mount::umount(mount_point),
-        Command::Status(look) => tables::status(&look),
+        Command::Status(look) => status::status(&look),
         Command::Doctor(args) => doctor::doctor(args),
         Command::Leases { role, pending: true, look } => tables::pending(&look, role.as_deref()),
         Command::Leases { role, pending: false, look } => tables::leases(&look, role.as_deref()),

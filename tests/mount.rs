@@ -21,6 +21,7 @@ mod mount {
     mod readers;
     mod settings_file;
     mod start_stop;
+    mod status;
     mod storage;
     mod takeover;
     mod terraform;

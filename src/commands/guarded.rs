@@ -34,10 +34,13 @@ pub(super) fn run(deadline: Duration, work: impl FnOnce() -> Result<(), Failure>
     let mut code = [0];
     match read_before(&mut File::from(word), &mut code, Instant::now() + deadline).map_err(internal)? {
         Some(1) => std::process::exit(i32::from(code[0])),
-        // It died: by a signal, most likely.
+        // It has left without a word: whoever read its output has gone, or it died.
         Some(_) => {
             let status = child.wait().map_err(internal)?;
-            Err(Failure::new(ExitCode::Internal, format!("the look ended before its time ({status})")))
+            match status.code() {
+                Some(code) => std::process::exit(code),
+                None => Err(Failure::new(ExitCode::Internal, format!("the look ended before its time ({status})"))),
+            }
         }
         None => {
             let _ = child.kill();
