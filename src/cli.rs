@@ -2,6 +2,7 @@
 
 mod audit;
 mod doctor;
+mod import;
 mod service;
 mod state;
 mod terraform;
@@ -14,6 +15,7 @@ use clap_complete::Shell;
 
 pub use self::audit::AuditCommand;
 pub use self::doctor::DoctorArgs;
+pub use self::import::{ImportCommand, VaultArgs};
 pub use self::service::ServiceCommand;
 pub use self::state::{StateArgs, StateCommand};
 pub use self::terraform::{ExecArgs, ExecDoor, HelperArgs, HelperVerb, arguments};
@@ -176,6 +178,12 @@ pub enum Command {
         /// What to do with it.
         #[command(subcommand)]
         command: StateCommand,
+    },
+    /// Take over the roles of another program.
+    Import {
+        /// From where.
+        #[command(subcommand)]
+        command: ImportCommand,
     },
     /// Find a token in the audit trail.
     Audit {

@@ -10,6 +10,7 @@ mod exec;
 mod forget;
 mod guarded;
 mod hold;
+mod import;
 mod look;
 mod mount;
 mod print;
@@ -56,6 +57,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             Failure::new(ExitCode::Internal, format!("this is started by `tfcfs mount` only: {error}"))
         }),
         Command::State { command } => state::run(&command),
+        Command::Import { command } => import::run(&command),
         Command::Audit { command } => audit::run(&command),
         Command::Completions { shell } => {
             let mut script = Vec::new();

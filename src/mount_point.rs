@@ -111,7 +111,7 @@ fn inspect_in(path: &Path, mounts: &[Mount]) -> Result<MountPoint, MountPointErr
 /// # Errors
 /// As [`inspect`], and [`MountPointError::NotMounted`].
 pub fn locate(path: &Path) -> Result<PathBuf, MountPointError> {
-    match resolve(path, &read_mounts()?)? {
+    match resolve(path, &mounts()?)? {
         Found::Mount(mount) if mount.is_tfcfs() => Ok(mount.point.clone()),
         _ => Err(MountPointError::NotMounted(path.to_owned())),
     }
@@ -122,7 +122,7 @@ pub fn locate(path: &Path) -> Result<PathBuf, MountPointError> {
 /// # Errors
 /// As [`inspect`].
 pub fn is_kept(path: &Path) -> Result<bool, MountPointError> {
-    Ok(match resolve(path, &read_mounts()?)? {
+    Ok(match resolve(path, &mounts()?)? {
         Found::Mount(mount) if mount.is_tfcfs() => probe::ask_for(&mount.point, probe::GLANCE) != Pulse::Stopped,
         _ => false,
     })
@@ -142,7 +142,7 @@ pub fn take_away(path: &Path) -> Result<(), MountPointError> {
 
 /// Whether a mount of ours is at `point`, a path without symbolic links. If that cannot be told, it is.
 pub fn is_listed(point: &Path) -> bool {
-    read_mounts().map_or(true, |mounts| mountinfo::at(&mounts, point).is_some_and(Mount::is_tfcfs))
+    mounts().map_or(true, |mounts| mountinfo::at(&mounts, point).is_some_and(Mount::is_tfcfs))
 }
 
 /// The mount points of every mount of ours that this process can see, dead ones included, in the kernel's order.

@@ -16,6 +16,7 @@ mod mount {
     mod exec_errors;
     mod handles;
     mod hostile;
+    mod import;
     mod no_hang;
     mod permissions;
     mod readers;

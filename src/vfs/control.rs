@@ -299,18 +299,18 @@ impl Vfs {
     /// One line about how it stands, for a service manager.
     pub fn summary(&self) -> String {
         let pending = self.issuer.pending_summary().count;
-        let (roles, counts, addresses) = {
+        let (roles, counts, upstreams) = {
             let book = self.issuer.book();
-            let mut addresses: Vec<_> = book.anchors().map(|(_, entry)| entry.anchor.access.address.clone()).collect();
-            addresses.dedup_by(|a, b| a.origin() == b.origin());
-            (book.roles().count(), book.counts(self.issuer.now()), addresses)
+            let mut upstreams: Vec<_> = book.anchors().map(|(_, entry)| entry.anchor.access.clone()).collect();
+            upstreams.dedup_by(|a, b| a.address.same_server(&b.address));
+            (book.roles().count(), book.counts(self.issuer.now()), upstreams)
         };
         let mut line = format!("serving {roles} roles, {} leases held, {} lingering", counts.held, counts.lingering);
         if pending > 0 {
             line += &format!(", {pending} revocations pending");
         }
-        for address in addresses.iter().filter(|address| self.upstreams.health(address).reachable == Some(false)) {
-            line += &format!("; {} cannot be reached", address.origin());
+        for access in upstreams.iter().filter(|access| self.upstreams.health(access).reachable == Some(false)) {
+            line += &format!("; {} cannot be reached", access.address.origin());
         }
         line
     }
