@@ -11,15 +11,18 @@ mod mount {
     mod audit;
     mod bad_config;
     mod bind_mounts;
+    mod doctor;
     mod exec;
     mod exec_errors;
     mod handles;
     mod hostile;
+    mod import;
     mod no_hang;
     mod permissions;
     mod readers;
     mod settings_file;
     mod start_stop;
+    mod status;
     mod storage;
     mod takeover;
     mod terraform;
