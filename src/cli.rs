@@ -223,10 +223,14 @@ pub enum Kind {
 /// How to write the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
+    /// Entries of systemd's journal where the standard error goes there, else text.
+    Auto,
     /// For people.
     Text,
     /// For programs.
     Json,
+    /// Entries of systemd's journal.
+    Journal,
 }
 
 /// Where the commands that look find the mount.
@@ -269,7 +273,7 @@ pub struct MountArgs {
     #[arg(long, env = "TFCFS_DAEMON", value_parser = FalseyValueParser::new())]
     pub daemon: bool,
     /// How to write the log.
-    #[arg(long, env = "TFCFS_LOG_FORMAT", value_enum, default_value = "text")]
+    #[arg(long, env = "TFCFS_LOG_FORMAT", value_enum, default_value = "auto")]
     pub log_format: LogFormat,
     /// How much to log: error, warn, info, debug, trace.
     #[arg(long, env = "TFCFS_LOG_LEVEL", default_value = "info")]

@@ -11,6 +11,7 @@ mod forget;
 mod guarded;
 mod hold;
 mod import;
+mod log;
 mod look;
 mod mount;
 mod print;

@@ -3,11 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use tfcfs::adapters::name_service;
 use tfcfs::cli::{self, Cli};
 use tfcfs::commands;
 use tfcfs::exit;
 
 fn main() -> ExitCode {
+    name_service::keep_to_files_and_dns();
     let arguments = cli::arguments(std::env::args_os());
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,

@@ -13,6 +13,7 @@ mod door_table;
 mod doors;
 mod drafts;
 mod errno;
+mod error_id;
 mod events;
 mod handles;
 mod ino;
@@ -41,6 +42,7 @@ use crate::domain::lease::{Opener, Serial};
 pub use audit::{AuditEntry, AuditHealth, Auditor, DestinationHealth, Subject, TokenFacts, Who};
 pub use doors::{Secret, env_name};
 pub use errno::{Errno, errno};
+pub use error_id::ErrorId;
 pub use handles::{HandleKind, HandleRecord, HandleTable};
 pub use ino::{Door, Fixed, Ino, Node};
 pub use ports::{Callers, Change, Exit, Health, Kernel, LedgerHealth, Upstreams};
@@ -235,10 +237,10 @@ impl Vfs {
 
     /// The same for what only the tree knows.
     fn refuse(&self, caller: Caller, path: &str, errno: i32, sentence: &str) -> Errno {
-        let errno = Errno(errno);
+        let (errno, id) = (Errno(errno), ErrorId::new());
         self.counters.error(errno);
-        self.errors.add(self.issuer.now(), caller.uid, path, errno, sentence);
-        self.audit_denied(caller, path, errno, sentence);
+        self.errors.add(self.issuer.now(), id, caller.uid, path, errno, sentence);
+        self.audit_denied(caller, id, path, errno, sentence);
         errno
     }
 }

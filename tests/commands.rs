@@ -66,7 +66,7 @@ impl Tree {
     fn new() -> Self {
         let tree = Self::empty();
         tree.put("status", "version = \"0.1.0\"\nroles = 2\n\n[leases]\nlive = 1\n");
-        tree.put("errors", "2026-11-24T12:00:00.000Z uid=7 EACCES creds/a\\x20b/token: no way: ask root\n");
+        tree.put("errors", "2026-11-24T12:00:00.000Z id=7h2k9x3q uid=7 EACCES creds/a\\x20b/token: no way: ask root\n");
         tree.put(
             "events",
             concat!(
@@ -187,8 +187,8 @@ fn errors_and_events() {
     let tree = Tree::new();
     assert!(tree.look(&["errors"]).ok().ends_with("creds/a\\x20b/token: no way: ask root\n"));
     let error = json!({
-        "time": "2026-11-24T12:00:00.000Z", "uid": 7, "errno": "EACCES", "path": "creds/a\\x20b/token",
-        "message": "no way: ask root"
+        "time": "2026-11-24T12:00:00.000Z", "id": "7h2k9x3q", "uid": 7, "errno": "EACCES",
+        "path": "creds/a\\x20b/token", "message": "no way: ask root"
     });
     assert_eq!(tree.look(&["errors", "--json"]).json(), json!([error]));
     tree.put("errors", "");

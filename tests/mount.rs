@@ -17,7 +17,9 @@ mod mount {
     mod handles;
     mod hostile;
     mod import;
+    mod journal;
     mod no_hang;
+    mod observability;
     mod permissions;
     mod readers;
     mod settings_file;

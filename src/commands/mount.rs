@@ -1,14 +1,13 @@
 //! `tfcfs mount` and `tfcfs umount`.
 
-use std::io::{BufRead, BufReader, IsTerminal};
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use tracing_subscriber::EnvFilter;
-
+use super::log;
 use super::look::find_mount;
 use crate::app::{self, MountPlan};
-use crate::cli::{LogFormat, MountArgs};
+use crate::cli::MountArgs;
 use crate::config::{Settings, SettingsError, default_file};
 use crate::exit::{ExitCode, Failure};
 use crate::mount_point::{self, MountPointError};
@@ -22,7 +21,7 @@ const READY: &str = "ready";
 pub(super) fn mount(args: MountArgs) -> Result<(), Failure> {
     let is_child = std::env::var_os(CHILD).is_some();
     let args = args.fold_options()?;
-    start_log(&args)?;
+    log::start(&args)?;
     let plan = plan(&args)?;
     if args.daemon && !is_child {
         return in_background();
@@ -67,18 +66,6 @@ pub(super) fn plan(args: &MountArgs) -> Result<MountPlan, Failure> {
         ephemeral: args.ephemeral,
         reaper,
     })
-}
-
-pub(super) fn start_log(args: &MountArgs) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&args.log_level).map_err(|error| {
-        Failure::new(ExitCode::Usage, format!("log level: {error}")).hint("error, warn, info, debug or trace")
-    })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    let started = match args.log_format {
-        LogFormat::Json => log.json().try_init(),
-        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).try_init(),
-    };
-    started.map_err(|error| Failure::new(ExitCode::Internal, format!("the log cannot be started: {error}")))
 }
 
 /// Starts this program once more and returns when its mount answers; from then on that one has a session of its own.

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use sd_notify::NotifyState;
 
-use super::mount::{plan, start_log};
+use super::log;
+use super::mount::plan;
 use super::supervise::{keep, refuse_ephemeral};
 use crate::adapters::handle_file::HandleFile;
 use crate::app;
@@ -39,7 +40,7 @@ pub(super) fn run(command: ServiceCommand) -> Result<(), Failure> {
 fn mount(args: MountArgs) -> Result<(), Failure> {
     let args = args.fold_options()?;
     refuse_ephemeral(&args, "service")?;
-    start_log(&args)?;
+    log::start(&args)?;
     if std::env::var_os("NOTIFY_SOCKET").is_none() {
         let text = "there is nobody to keep the mount: NOTIFY_SOCKET is not set";
         return Err(Failure::new(ExitCode::Usage, text)
@@ -70,7 +71,7 @@ fn mount(args: MountArgs) -> Result<(), Failure> {
 fn serve(args: MountArgs) -> Result<(), Failure> {
     let args = args.fold_options()?;
     refuse_ephemeral(&args, "service")?;
-    start_log(&args)?;
+    log::start(&args)?;
     let internal =
         |error| Failure::new(ExitCode::Internal, format!("the files that systemd keeps cannot be read: {error}"));
     let mut kept = Vec::new();

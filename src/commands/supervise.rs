@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 
-use super::mount::{plan, start_log};
+use super::log;
+use super::mount::plan;
 use crate::adapters::handle_file::HandleFile;
 use crate::app;
 use crate::cli::MountArgs;
@@ -19,7 +20,7 @@ pub(super) fn supervise(args: MountArgs) -> Result<(), Failure> {
     let own = own_arguments("supervise");
     let args = args.fold_options()?;
     refuse_ephemeral(&args, "supervise")?;
-    start_log(&args)?;
+    log::start(&args)?;
     let plan = plan(&args)?;
     let connection = app::connect(&plan)?;
     if !connection.resends() {
@@ -43,7 +44,7 @@ pub(super) fn serve(args: MountArgs) -> Result<(), Failure> {
         Failure::new(ExitCode::Usage, format!("this is started by tfcfs supervise and tfcfs service only: {error}"))
     })?;
     let args = args.fold_options()?;
-    start_log(&args)?;
+    log::start(&args)?;
     app::serve(&plan(&args)?, handed)
 }
 

@@ -149,13 +149,14 @@ pub(super) fn errors(look: &LookArgs) -> Result<(), Failure> {
     print::line(if text.is_empty() { "no errors" } else { text.trim_end() })
 }
 
-/// `TIME uid=N ERRNO PATH: SENTENCE`
+/// `TIME id=ID uid=N ERRNO PATH: SENTENCE`
 fn error_line(line: &str) -> Option<Value> {
-    let mut fields = line.splitn(4, ' ');
-    let (time, uid, errno) = (fields.next()?, fields.next()?.strip_prefix("uid=")?, fields.next()?);
+    let mut fields = line.splitn(5, ' ');
+    let (time, id) = (fields.next()?, fields.next()?.strip_prefix("id=")?);
+    let (uid, errno) = (fields.next()?.strip_prefix("uid=")?, fields.next()?);
     let (path, sentence) = fields.next()?.split_once(": ")?;
     let uid: u32 = uid.parse().ok()?;
-    Some(json!({ "time": time, "uid": uid, "errno": errno, "path": path, "message": sentence }))
+    Some(json!({ "time": time, "id": id, "uid": uid, "errno": errno, "path": path, "message": sentence }))
 }
 
 pub(super) fn events(look: &LookArgs, follow: bool) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use super::error_id::ErrorId;
 use crate::domain::name::{AnchorName, RoleName};
 use crate::domain::token::Token;
 
@@ -58,6 +59,8 @@ pub struct AuditEntry {
     pub subject: Arc<Subject>,
     /// How an open was answered: `hit` (a token was at hand) or `made` (it waited for one).
     pub answer: Option<&'static str>,
+    /// Of a denial: the name that its line in `errors` has.
+    pub error_id: Option<ErrorId>,
     /// Symbol of the errno of a denial.
     pub errno: Option<&'static str>,
     /// Why, as a sentence.

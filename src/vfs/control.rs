@@ -371,6 +371,7 @@ impl Vfs {
             book.anchors().map(|(name, entry)| (name.to_string(), self.upstreams.health(&entry.anchor.access)));
         let gauges = metrics::Gauges {
             version: self.settings.version,
+            started_at: self.started_at,
             roles: book.roles().count(),
             counts: book.counts(now),
             open_files: self.opens.len(),

@@ -5,6 +5,37 @@ use std::fmt;
 use crate::domain::error::{Ended, Error};
 use crate::domain::ports::ApiErrorKind;
 
+/// What a request can fail of, and its symbol.
+const SYMBOLS: &[(i32, &str)] = &[
+    (libc::ENOENT, "ENOENT"),
+    (libc::ENOKEY, "ENOKEY"),
+    (libc::EKEYREJECTED, "EKEYREJECTED"),
+    (libc::EKEYEXPIRED, "EKEYEXPIRED"),
+    (libc::EKEYREVOKED, "EKEYREVOKED"),
+    (libc::EACCES, "EACCES"),
+    (libc::EHOSTUNREACH, "EHOSTUNREACH"),
+    (libc::ECONNREFUSED, "ECONNREFUSED"),
+    (libc::ETIMEDOUT, "ETIMEDOUT"),
+    (libc::EREMOTEIO, "EREMOTEIO"),
+    (libc::EAGAIN, "EAGAIN"),
+    (libc::EDQUOT, "EDQUOT"),
+    (libc::EBUSY, "EBUSY"),
+    (libc::EOPNOTSUPP, "EOPNOTSUPP"),
+    (libc::EPERM, "EPERM"),
+    (libc::EINVAL, "EINVAL"),
+    (libc::EROFS, "EROFS"),
+    (libc::ESTALE, "ESTALE"),
+    (libc::EBADF, "EBADF"),
+    (libc::EISDIR, "EISDIR"),
+    (libc::ENOTDIR, "ENOTDIR"),
+    (libc::EEXIST, "EEXIST"),
+    (libc::EFBIG, "EFBIG"),
+    (libc::ENOSPC, "ENOSPC"),
+    (libc::EXDEV, "EXDEV"),
+    (libc::ENODATA, "ENODATA"),
+    (libc::EIO, "EIO"),
+];
+
 /// An errno of Linux.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Errno(pub i32);
@@ -12,35 +43,12 @@ pub struct Errno(pub i32);
 impl Errno {
     /// Its symbol.
     pub fn name(self) -> &'static str {
-        match self.0 {
-            libc::ENOENT => "ENOENT",
-            libc::ENOKEY => "ENOKEY",
-            libc::EKEYREJECTED => "EKEYREJECTED",
-            libc::EKEYEXPIRED => "EKEYEXPIRED",
-            libc::EKEYREVOKED => "EKEYREVOKED",
-            libc::EACCES => "EACCES",
-            libc::EHOSTUNREACH => "EHOSTUNREACH",
-            libc::ECONNREFUSED => "ECONNREFUSED",
-            libc::ETIMEDOUT => "ETIMEDOUT",
-            libc::EREMOTEIO => "EREMOTEIO",
-            libc::EAGAIN => "EAGAIN",
-            libc::EDQUOT => "EDQUOT",
-            libc::EBUSY => "EBUSY",
-            libc::EOPNOTSUPP => "EOPNOTSUPP",
-            libc::EPERM => "EPERM",
-            libc::EINVAL => "EINVAL",
-            libc::EROFS => "EROFS",
-            libc::ESTALE => "ESTALE",
-            libc::EBADF => "EBADF",
-            libc::EISDIR => "EISDIR",
-            libc::ENOTDIR => "ENOTDIR",
-            libc::EEXIST => "EEXIST",
-            libc::EFBIG => "EFBIG",
-            libc::ENOSPC => "ENOSPC",
-            libc::EXDEV => "EXDEV",
-            libc::ENODATA => "ENODATA",
-            _ => "EIO",
-        }
+        SYMBOLS.iter().find(|(number, _)| *number == self.0).map_or("EIO", |(_, name)| name)
+    }
+
+    /// The symbols of all that can happen here.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        SYMBOLS.iter().map(|(_, name)| *name)
     }
 }
 

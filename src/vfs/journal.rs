@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use super::errno::Errno;
+use super::error_id::ErrorId;
 
 /// Lines that `errors` keeps.
 const ERRORS: usize = 200;
@@ -21,10 +22,10 @@ pub struct ErrorLog {
 
 impl ErrorLog {
     /// Adds one. `sentence` says what to do and holds nothing secret.
-    pub fn add(&self, at: Timestamp, uid: u32, path: &str, errno: Errno, sentence: &str) {
+    pub fn add(&self, at: Timestamp, id: ErrorId, uid: u32, path: &str, errno: Errno, sentence: &str) {
         let at = at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ");
-        let line = format!("{at} uid={uid} {} {}: {}\n", errno.name(), escape(path), one_line(sentence));
-        tracing::info!(uid, errno = errno.name(), path = %escape(path), "{}", one_line(sentence));
+        let line = format!("{at} id={id} uid={uid} {} {}: {}\n", errno.name(), escape(path), one_line(sentence));
+        tracing::info!(error_id = %id, uid, errno = errno.name(), path = %escape(path), "{}", one_line(sentence));
         let mut lines = self.lines.lock();
         lines.push_front(line);
         lines.truncate(ERRORS);
@@ -41,7 +42,7 @@ impl ErrorLog {
     }
 }
 
-/// Blanks and what cannot be printed, as `\x20`: the first four fields of a line split on blanks.
+/// Blanks and what cannot be printed, as `\x20`: the first five fields of a line split on blanks.
 fn escape(path: &str) -> String {
     path.chars()
         .map(|c| match c {
@@ -109,8 +110,10 @@ mod tests {
     #[test]
     fn a_line_of_errors_splits_on_blanks() {
         let log = ErrorLog::default();
-        log.add(Timestamp::UNIX_EPOCH, 7, "creds/a b/token", Errno(libc::EACCES), "no\nway; ask");
-        assert_eq!(log.text(), "1970-01-01T00:00:00.000Z uid=7 EACCES creds/a\\x20b/token: no way; ask\n");
+        let id = ErrorId::new();
+        log.add(Timestamp::UNIX_EPOCH, id, 7, "creds/a b/token", Errno(libc::EACCES), "no\nway; ask");
+        let line = format!("1970-01-01T00:00:00.000Z id={id} uid=7 EACCES creds/a\\x20b/token: no way; ask\n");
+        assert_eq!(log.text(), line);
     }
 
     #[test]

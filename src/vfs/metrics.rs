@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use super::audit::{AuditHealth, DestinationHealth};
@@ -26,6 +27,7 @@ pub(super) struct Counters {
 /// What is true now.
 pub(super) struct Gauges {
     pub(super) version: &'static str,
+    pub(super) started_at: Timestamp,
     pub(super) roles: usize,
     pub(super) counts: Counts,
     pub(super) open_files: usize,
@@ -57,6 +59,8 @@ impl Counters {
         let mut page = Page(String::new());
         page.head("tfcfs_build_info", "gauge", "Version of the daemon.");
         page.line("tfcfs_build_info", &[("version", gauges.version)], 1);
+        page.head("tfcfs_start_time_seconds", "gauge", "When the serving process started, in seconds since 1970.");
+        page.line("tfcfs_start_time_seconds", &[], seconds(gauges.started_at));
         page.head("tfcfs_roles", "gauge", "Roles in force.");
         page.line("tfcfs_roles", &[], gauges.roles);
         page.head("tfcfs_leases", "gauge", "Live leases by state.");
@@ -80,30 +84,16 @@ impl Counters {
         page.head("tfcfs_token_opens_total", "counter", "Opens of credential files that got a token.");
         page.line("tfcfs_token_opens_total", &[], self.opens.load(Ordering::Relaxed));
         page.head("tfcfs_errors_total", "counter", "Failed requests by errno.");
-        for (errno, count) in &*self.errors.lock() {
-            page.line("tfcfs_errors_total", &[("errno", errno)], count);
+        let errors = self.errors.lock().clone();
+        // Also what has not happened yet: a series that begins at 1 has not increased.
+        for errno in Errno::names() {
+            page.line("tfcfs_errors_total", &[("errno", errno)], errors.get(errno).copied().unwrap_or_default());
         }
         self.events(&mut page);
         if let Some(health) = &gauges.audit {
             audit(&mut page, health);
         }
-        page.head(
-            "tfcfs_upstream_reachable",
-            "gauge",
-            "1 when the last call to the upstream of an anchor was answered.",
-        );
-        for (anchor, health) in &gauges.upstreams {
-            if let Some(reachable) = health.reachable {
-                page.line("tfcfs_upstream_reachable", &[("anchor", anchor)], u8::from(reachable));
-            }
-        }
-        page.head("tfcfs_upstream_calls_total", "counter", "Calls to upstream by method and outcome.");
-        for (anchor, health) in &gauges.upstreams {
-            for (method, outcome, count) in &health.calls {
-                let labels = [("anchor", anchor.as_str()), ("method", method), ("outcome", outcome)];
-                page.line("tfcfs_upstream_calls_total", &labels, count);
-            }
-        }
+        upstreams(&mut page, &gauges.upstreams);
         page.0
     }
 
@@ -130,6 +120,34 @@ impl Counters {
             }
         }
     }
+}
+
+fn upstreams(page: &mut Page, upstreams: &[(String, Health)]) {
+    let each = |page: &mut Page, name: &str, help: &str, value: &dyn Fn(&Health) -> Option<f64>| {
+        page.head(name, "gauge", help);
+        for (anchor, health) in upstreams {
+            if let Some(value) = value(health) {
+                page.line(name, &[("anchor", anchor)], value);
+            }
+        }
+    };
+    let help = "1 when the last call to the upstream of an anchor was answered.";
+    each(page, "tfcfs_upstream_reachable", help, &|health| health.reachable.map(|it| f64::from(u8::from(it))));
+    let help = "When the upstream of an anchor last answered, in seconds since 1970.";
+    each(page, "tfcfs_upstream_last_contact_timestamp_seconds", help, &|health| health.last_contact.map(seconds));
+    let help = "Clock of the upstream of an anchor minus ours.";
+    each(page, "tfcfs_upstream_clock_offset_seconds", help, &|health| Some(health.clock_offset?.as_secs_f64()));
+    page.head("tfcfs_upstream_calls_total", "counter", "Calls to upstream by method and outcome.");
+    for (anchor, health) in upstreams {
+        for (method, outcome, count) in &health.calls {
+            let labels = [("anchor", anchor.as_str()), ("method", method), ("outcome", outcome)];
+            page.line("tfcfs_upstream_calls_total", &labels, count);
+        }
+    }
+}
+
+fn seconds(at: Timestamp) -> f64 {
+    at.as_duration().as_secs_f64()
 }
 
 fn audit(page: &mut Page, health: &AuditHealth) {

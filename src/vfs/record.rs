@@ -10,7 +10,7 @@ use super::acting::acting;
 use super::audit::{AuditEntry, AuditHealth, Auditor, Subject, TokenFacts, Who};
 use super::ino::{Door, Node};
 use super::opens::Open;
-use super::{Caller, Errno, Opened, Reply, Result, Vfs};
+use super::{Caller, Errno, ErrorId, Opened, Reply, Result, Vfs};
 use crate::domain::anchor::Anchor;
 use crate::domain::error::Ended;
 use crate::domain::event::Event;
@@ -37,7 +37,7 @@ impl From<Caller> for Who {
 
 impl AuditEntry {
     fn new(at: Timestamp, event: &'static str, who: Option<Who>, subject: impl Into<Arc<Subject>>) -> Self {
-        Self { at, event, who, subject: subject.into(), answer: None, errno: None, reason: None }
+        Self { at, event, who, subject: subject.into(), answer: None, error_id: None, errno: None, reason: None }
     }
 }
 
@@ -64,7 +64,7 @@ impl Vfs {
 
     /// A request below `creds/` was refused. [`Vfs::fail`] and [`Vfs::refuse`] call this, so every refusal passes here;
     /// what the kernel itself refuses never reaches us.
-    pub(super) fn audit_denied(&self, caller: Caller, path: &str, errno: Errno, sentence: &str) {
+    pub(super) fn audit_denied(&self, caller: Caller, id: ErrorId, path: &str, errno: Errno, sentence: &str) {
         // Without a thread it is no request but a note of ours.
         if caller.tid == 0 {
             return;
@@ -74,7 +74,8 @@ impl Vfs {
         let role = below.split('/').next().and_then(|name| name.parse::<RoleName>().ok());
         let subject = Subject { path: Some(path.to_owned()), role, ..Subject::default() };
         let entry = AuditEntry::new(self.issuer.now(), "denied", Some(caller.into()), subject);
-        auditor.note(AuditEntry { errno: Some(errno.name()), reason: Some(sentence.to_owned()), ..entry });
+        let (errno, reason) = (Some(errno.name()), Some(sentence.to_owned()));
+        auditor.note(AuditEntry { error_id: Some(id), errno, reason, ..entry });
     }
 
     /// Puts an open of a door on record before it is answered, if it must be; else beside it.

@@ -1,30 +1,25 @@
-//! The trail in systemd's journal, by its native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL): a datagram for each
-//! entry, `FIELD=value` lines, values with line breaks preceded by their length.
+//! The trail in systemd's journal.
 
 use std::io;
-use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::error::AuditError;
 use super::sink::{Sink, Written};
+use crate::adapters::journal::{Entry, Journal, Priority};
 
-/// Where the journal listens.
-pub const SOCKET: &str = "/run/systemd/journal/socket";
+pub use crate::adapters::journal::SOCKET;
 
 /// A journal that takes no datagram for that long misses it.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// `notice`: normal, but worth a look.
-const PRIORITY: &str = "5";
+/// `authpriv`: not for everybody's eyes.
+const FACILITY: u8 = 10;
 
-/// A way to the journal. Each entry is sent to the socket's name, so that it reaches a journal that was restarted.
-pub struct Journald {
-    socket: UnixDatagram,
-    path: PathBuf,
-}
+/// The trail's way to the journal.
+pub struct Journald(Journal);
 
 impl Journald {
     /// Finds out whether somebody listens.
@@ -32,26 +27,12 @@ impl Journald {
     /// # Errors
     /// [`AuditError::NoJournal`].
     pub fn connect(path: &Path) -> Result<Self, AuditError> {
-        let open = || {
-            UnixDatagram::unbound()?.connect(path)?;
-            let socket = UnixDatagram::unbound()?;
-            socket.set_write_timeout(Some(PATIENCE))?;
-            Ok(socket)
-        };
-        match open() {
-            Ok(socket) => Ok(Self { socket, path: path.to_owned() }),
-            Err(error) => Err(AuditError::NoJournal { socket: path.to_owned(), error }),
-        }
+        let no_journal = |error| AuditError::NoJournal { socket: path.to_owned(), error };
+        Journal::connect(path, PATIENCE).map(Self).map_err(no_journal)
     }
 
     fn send(&self, line: &str) -> io::Result<()> {
-        let datagram = datagram(line);
-        loop {
-            match self.socket.send_to(&datagram, &self.path) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                sent => return sent.map(|_| ()),
-            }
-        }
+        self.0.send(&entry(line))
     }
 }
 
@@ -61,7 +42,7 @@ impl Sink for Journald {
     }
 
     fn place(&self) -> &Path {
-        &self.path
+        self.0.path()
     }
 
     fn write(&mut self, lines: &[&str]) -> Written {
@@ -75,58 +56,25 @@ impl Sink for Journald {
 }
 
 /// The whole line as `MESSAGE`, and each of its values as a field to search by: `TFCFS_ROLE=deploy`.
-fn datagram(line: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(2 * line.len() + 512);
-    field(&mut bytes, "MESSAGE", line);
-    field(&mut bytes, "PRIORITY", PRIORITY);
-    field(&mut bytes, "SYSLOG_IDENTIFIER", "tfcfs");
-    // `authpriv`: not for everybody's eyes.
-    field(&mut bytes, "SYSLOG_FACILITY", "10");
+fn entry(line: &str) -> Entry {
+    let mut entry = Entry::new(Priority::Notice, line).facility(FACILITY);
     if let Ok(Value::Object(values)) = serde_json::from_str(line) {
         for (key, value) in values {
-            let name = format!("TFCFS_{}", key.to_ascii_uppercase());
             match value {
                 Value::Null => {}
-                Value::String(text) => field(&mut bytes, &name, &text),
-                other => field(&mut bytes, &name, &other.to_string()),
+                Value::String(text) => entry.field(&key, &text),
+                other => entry.field(&key, &other.to_string()),
             }
         }
     }
-    bytes
-}
-
-fn field(bytes: &mut Vec<u8>, name: &str, value: &str) {
-    bytes.extend_from_slice(name.as_bytes());
-    if value.contains('\n') {
-        bytes.push(b'\n');
-        bytes.extend_from_slice(&(value.len() as u64).to_le_bytes());
-    } else {
-        bytes.push(b'=');
-    }
-    bytes.extend_from_slice(value.as_bytes());
-    bytes.push(b'\n');
+    entry
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::os::unix::net::UnixDatagram;
 
-    #[test]
-    fn a_value_cannot_fake_a_field() {
-        let line = r#"{"event":"open","uid":7,"unit":null,"exe":"/bin/x\nTFCFS_EVENT=stop"}"#;
-        let expected = [
-            format!("MESSAGE={line}\nPRIORITY=5\nSYSLOG_IDENTIFIER=tfcfs\nSYSLOG_FACILITY=10\n").into_bytes(),
-            b"TFCFS_EVENT=open\n".to_vec(),
-            b"TFCFS_EXE\n\x17\0\0\0\0\0\0\0/bin/x\nTFCFS_EVENT=stop\n".to_vec(),
-            b"TFCFS_UID=7\n".to_vec(),
-        ];
-        let (sent, mut length) = (datagram(line), 0);
-        for part in expected {
-            assert!(sent.windows(part.len()).any(|window| window == part), "{}", String::from_utf8_lossy(&sent));
-            length += part.len();
-        }
-        assert_eq!(sent.len(), length, "and nothing else");
-    }
+    use super::*;
 
     #[test]
     fn a_journal_that_is_not_there_is_told_at_the_start_and_one_that_restarts_is_found() {
@@ -137,8 +85,10 @@ mod tests {
         let journal = UnixDatagram::bind(&path).unwrap();
         let mut sink = Journald::connect(&path).unwrap();
         let mut buffer = [0; 4096];
-        assert_eq!(sink.write(&["{}", "{}"]).whole, 2);
-        assert!(journal.recv(&mut buffer).unwrap() > 0);
+        assert_eq!(sink.write(&[r#"{"event":"open","uid":7,"unit":null}"#, "{}"]).whole, 2);
+        let length = journal.recv(&mut buffer).unwrap();
+        let text = str::from_utf8(&buffer[..length]).unwrap();
+        assert!(text.ends_with("\nSYSLOG_FACILITY=10\nTFCFS_EVENT=open\nTFCFS_UID=7\n"), "{text}");
         drop(journal);
         std::fs::remove_file(&path).unwrap();
         let written = sink.write(&["{}"]);

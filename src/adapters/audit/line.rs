@@ -38,6 +38,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     answer: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    error_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     errno: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -65,6 +67,7 @@ pub(super) fn of(entry: &AuditEntry, found: &Found) -> String {
         anchor: subject.anchor.as_ref().map(|anchor| anchor.as_str()),
         path: subject.path.as_deref(),
         answer: entry.answer,
+        error_id: entry.error_id.map(|id| id.to_string()),
         errno: entry.errno,
         reason: entry.reason.as_deref().map(|reason| printable(reason, LONGEST_REASON)),
     })
