@@ -83,7 +83,7 @@ fn serve(args: MountArgs) -> Result<(), Failure> {
         return Err(Failure::new(ExitCode::MountGone, text)
             .hint("the unit mounts anew at its next start; ExecStartPre=+tfcfs service mount and FileDescriptorStoreMax=4 belong to it"));
     };
-    keep(&args, device, handles, resends)
+    keep(&args, device, handles, None, resends)
 }
 
 /// The connection that lives, and its table; everything else is given back.
