@@ -36,6 +36,9 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// How long an orderly end may take.
 const END: Duration = Duration::from_secs(8);
 
+/// How long it takes at most until it is noticed that a server is gone.
+const GONE: Duration = Duration::from_millis(20);
+
 /// How often the supervisor looks around.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -104,7 +107,7 @@ pub fn run(supervised: Supervised) -> Result<(), Failure> {
     let result = runtime.block_on(async {
         let stop = StopSignals::new().map_err(internal)?;
         let hangup = unix::signal(SignalKind::hangup()).map_err(internal)?;
-        Supervisor { supervised, stop, hangup, last_served: Instant::now() }.run().await
+        Supervisor { supervised, stop, hangup, last_served: Instant::now(), stopping: false }.run().await
     });
     runtime.shutdown_background();
     result
@@ -116,6 +119,8 @@ struct Supervisor {
     hangup: unix::Signal,
     /// When a good server served last.
     last_served: Instant,
+    /// It was told to stop.
+    stopping: bool,
 }
 
 impl Supervisor {
@@ -162,6 +167,10 @@ impl Supervisor {
 
     async fn watch(&mut self, mut server: Server) -> Watched {
         let mut ready_at: Option<Instant> = None;
+        if self.stopping {
+            listens(&mut server, END).await;
+            return Watched::Stopped(self.end(&mut server).await);
+        }
         let begun = Instant::now();
         let mut last_beat = begun;
         let mut look = tokio::time::interval(LOOK);
@@ -198,7 +207,16 @@ impl Supervisor {
                 },
                 _ = self.hangup.recv() => server.signal(Signal::HUP),
                 () = self.stop.next() => {
-                    return Watched::Stopped(self.end(&mut server).await);
+                    self.stopping = true;
+                    let heard = match ready_at {
+                        None => listens(&mut server, END).await,
+                        Some(_) => listens(&mut server, GONE).await,
+                    };
+                    return match (heard, &self.supervised.at_stop) {
+                        // It was gone already. What an end has to do, another one does.
+                        (Some(death), AtStop::Unmount(_)) => Watched::Died(death),
+                        _ => Watched::Stopped(self.end(&mut server).await),
+                    };
                 }
                 _ = look.tick() => {
                     let limit = if ready_at.is_some() { SILENCE } else { UNSERVED };
@@ -266,6 +284,21 @@ impl Supervisor {
             }
         }
     }
+}
+
+/// Waits until a server that was just started can hear that it shall end: before, the signal would only kill it, and leave
+/// undone what an end has to do. Or, for one that has listened for long, for a moment, in which it turns out to be gone.
+async fn listens(server: &mut Server, limit: Duration) -> Option<Death> {
+    let heard = async {
+        loop {
+            match server.next().await {
+                Told::Report(Report::Ready) => return None,
+                Told::Report(_) => {}
+                Told::Gone(code) => return Some(Death { served: None, code }),
+            }
+        }
+    };
+    tokio::time::timeout(limit, heard).await.unwrap_or_default()
 }
 
 async fn ended(server: &mut Server) -> Option<i32> {

@@ -391,6 +391,20 @@ fn a_stop_unmounts_and_revokes_what_policy_says() {
     assert!(daemon.fake.is_live(&kept));
 }
 
+/// A signal that comes before the server listens would only kill it.
+#[test]
+fn a_stop_right_after_a_kill_ends_what_policy_says_as_well() {
+    for _ in 0..5 {
+        let mut daemon = with_role("on_close = \"revoke\"");
+        let file = File::open(daemon.at("creds/app/token")).unwrap();
+        kill_process(daemon.server().unwrap(), Signal::KILL).unwrap();
+        let (status, _) = daemon.stop(Signal::TERM);
+        assert!(status.success(), "{status}\n{}", daemon.log());
+        assert!(daemon.made().is_empty(), "{}", daemon.log());
+        drop(file);
+    }
+}
+
 #[test]
 fn an_unmount_by_somebody_else_ends_it() {
     for lazily in [false, true] {
