@@ -39,6 +39,9 @@ const END: Duration = Duration::from_secs(8);
 /// How often the supervisor looks around.
 const LOOK: Duration = Duration::from_millis(250);
 
+/// How long the word that it was meant may take, when the mount is gone.
+const WORD: Duration = Duration::from_millis(300);
+
 /// What a stop of the supervisor does.
 pub enum AtStop {
     /// Somebody else keeps the mount: the next supervisor goes on.
@@ -128,7 +131,7 @@ impl Supervisor {
             );
             let death = match self.watch(server.map_err(internal)?).await {
                 Watched::Stopped(code) => return stopped(code),
-                Watched::Unmounted => return self.unmounted(),
+                Watched::Unmounted => return self.unmounted().await,
                 Watched::Died(death) => death,
             };
             let was_served = past.has_served();
@@ -222,7 +225,10 @@ impl Supervisor {
 
     async fn end(&mut self, server: &mut Server) -> Option<i32> {
         notify(&[NotifyState::Stopping]);
+        let is_unmounted = self.is_unmounted();
         match &self.supervised.at_stop {
+            // Nobody will go on with what is not mounted any more.
+            AtStop::HandOver if is_unmounted => server.signal(Signal::TERM),
             AtStop::HandOver => server.signal(Signal::USR1),
             // Before the unmount, lest the server take it for somebody else's.
             AtStop::Unmount(_) => server.signal(Signal::TERM),
@@ -248,7 +254,7 @@ impl Supervisor {
         }
     }
 
-    fn unmounted(self) -> Result<(), Failure> {
+    async fn unmounted(mut self) -> Result<(), Failure> {
         let point = self.supervised.mount_point.display();
         match self.supervised.at_stop {
             // As with one process.
@@ -258,6 +264,8 @@ impl Supervisor {
                 connection.leave();
                 Ok(())
             }
+            // Whoever unmounts at a stop says so.
+            AtStop::HandOver if tokio::time::timeout(WORD, self.stop.next()).await.is_ok() => Ok(()),
             AtStop::HandOver => {
                 Err(Failure::new(ExitCode::MountGone, format!("{point} was unmounted by somebody else")))
             }

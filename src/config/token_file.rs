@@ -33,7 +33,9 @@ pub(super) fn read(named: &str, base: &Path, credentials: Credentials) -> Result
     let Some(name) = named.strip_prefix(CREDENTIAL) else { return read_file(&base.join(named)) };
     let shown = printable(name, LONGEST_PATH);
     if name.is_empty() || name.contains('/') || name.starts_with('.') {
-        return Err(format!("names no credential: {shown:?}; write credential:NAME, as in LoadCredential=NAME of the unit"));
+        return Err(format!(
+            "names no credential: {shown:?}; write credential:NAME, as in LoadCredential=NAME of the unit"
+        ));
     }
     if credentials == Credentials::Unread && !looks_like_a_token(name) {
         return Token::parse(UNREAD).map_err(|error| error.to_string());
