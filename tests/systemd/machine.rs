@@ -1,0 +1,156 @@
+//! A machine: systemd as pid 1 in a container of its own, with a root that goes with it.
+//!
+//! Everything belongs to one process (systemd-nspawn in a mount namespace of its own), which dies with the thread that started
+//! it: a test that panics or is killed leaves nothing behind but files.
+
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use super::image::Suite;
+
+/// A machine is up after that, on a busy one.
+const BOOT: Duration = Duration::from_secs(60);
+
+/// No command takes longer; one that stands in a dead mount ends by that.
+const COMMAND: u32 = 60;
+
+/// The overlay is gone with the namespace. Where there can be none (a root that is one itself) the image is copied.
+const START: &str = r#"
+image=$1 upper=$2 work=$3 root=$4; shift 4
+mount -t overlay overlay -o "lowerdir=$image,upperdir=$upper,workdir=$work" "$root" 2>/dev/null ||
+    [ -d "$root/usr" ] || cp -a --reflink=auto "$image/." "$root/" || exit 1
+exec systemd-nspawn --quiet --directory="$root" --boot --bind=/dev/fuse --capability=all --register=no --keep-unit \
+    --console=pipe "$@"
+"#;
+
+pub struct Machine {
+    suite: Suite,
+    dir: tempfile::TempDir,
+    network: File,
+    nspawn: Child,
+    init: u32,
+    boots: u32,
+}
+
+impl Machine {
+    /// A machine in a network namespace, which outlives it.
+    pub fn boot(suite: Suite, network: File) -> Self {
+        let image = suite.image();
+        let dir = tempfile::Builder::new().prefix("systemd-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        for name in ["upper", "work", "root"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let nspawn = start(&image, dir.path(), &network, 0);
+        let mut machine = Self { suite, dir, network, nspawn, init: 0, boots: 0 };
+        machine.wait_until_up();
+        machine
+    }
+
+    /// Boots it again, after [`Self::power_off`] or a kill.
+    pub fn boot_again(&mut self) {
+        self.boots += 1;
+        self.nspawn = start(&self.suite.image(), self.dir.path(), &self.network, self.boots);
+        self.wait_until_up();
+    }
+
+    fn wait_until_up(&mut self) {
+        let begun = Instant::now();
+        let nspawn = self.nspawn.id();
+        let patience = |what: &str| assert!(begun.elapsed() < BOOT, "{what}:\n{}", self.console());
+        let init = loop {
+            let children = fs::read_to_string(format!("/proc/{nspawn}/task/{nspawn}/children")).unwrap_or_default();
+            if let Some(init) = children.split_whitespace().filter_map(|pid| pid.parse().ok()).find(|pid| is_init(*pid))
+            {
+                break init;
+            }
+            patience("no init");
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        self.init = init;
+        let patience = |what: &str| assert!(begun.elapsed() < BOOT, "{what}:\n{}", self.console());
+        loop {
+            let state = self.try_sh("systemctl is-system-running --wait");
+            let state = String::from_utf8_lossy(&state.stdout).trim().to_owned();
+            if ["running", "degraded"].contains(&&*state) {
+                println!("booted in {:?}: {state}", begun.elapsed());
+                return;
+            }
+            patience(&state);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// What it has written to its console.
+    pub fn console(&self) -> String {
+        fs::read_to_string(self.dir.path().join("console")).unwrap_or_default()
+    }
+
+    /// A path in it, as seen from here.
+    pub fn at(&self, path: &str) -> PathBuf {
+        Path::new("/proc").join(self.init.to_string()).join("root").join(path.trim_start_matches('/'))
+    }
+
+    /// A command in its namespaces, as root.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("timeout");
+        command.args(["--signal=KILL", &COMMAND.to_string(), "nsenter", "--mount", "--uts", "--ipc", "--net", "--pid"]);
+        command.args(["--target", &self.init.to_string(), "--", program]).stdin(Stdio::null());
+        command
+    }
+
+    pub fn try_sh(&self, script: &str) -> Output {
+        self.command("sh").args(["-c", script]).output().unwrap()
+    }
+
+    /// Ends it as `systemctl poweroff` does; returns how long that took.
+    pub fn power_off(&mut self) -> Duration {
+        let begun = Instant::now();
+        self.try_sh("systemctl --no-block poweroff");
+        loop {
+            if self.nspawn.try_wait().unwrap().is_some() {
+                return begun.elapsed();
+            }
+            assert!(begun.elapsed() < BOOT, "it does not go down:\n{}", self.console());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // Its init dies with it.
+        let _ = self.nspawn.kill();
+        let _ = self.nspawn.wait();
+        for boot in 0..=self.boots {
+            let _ = fs::remove_dir(Path::new("/run/systemd/nspawn/propagate").join(name(self.dir.path(), boot)));
+        }
+    }
+}
+
+fn start(image: &Path, dir: &Path, network: &File, boot: u32) -> Child {
+    let console = File::options().create(true).append(true).open(dir.join("console")).unwrap();
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "unshare", "--mount", "sh", "-c", START, "sh"]).arg(image);
+    command.args(["upper", "work", "root"].map(|name| dir.join(name)));
+    command.arg(format!("--machine={}", name(dir, boot)));
+    command.arg(format!("--network-namespace-path=/proc/{}/fd/{}", std::process::id(), network.as_raw_fd()));
+    command.stdin(Stdio::null()).stdout(console.try_clone().unwrap()).stderr(console);
+    command.spawn().unwrap()
+}
+
+/// A name that no other machine has: that of its directory.
+fn name(dir: &Path, boot: u32) -> String {
+    let own: String = dir.file_name().unwrap().to_str().unwrap().chars().filter(char::is_ascii_alphanumeric).collect();
+    format!("tfcfs-{own}-{boot}")
+}
+
+/// Whether a process is the first one of its namespace.
+fn is_init(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    let numbers: Vec<_> = numbers.split_whitespace().collect();
+    numbers.len() > 1 && numbers.last() == Some(&"1")
+}
