@@ -13,5 +13,6 @@ mod systemd {
     mod machine;
     pub mod site;
 
+    mod going_on;
     mod start;
 }

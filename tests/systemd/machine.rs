@@ -1,7 +1,7 @@
 //! A machine: systemd as pid 1 in a container of its own, with a root that goes with it.
 //!
-//! Everything belongs to one process (systemd-nspawn in a mount namespace of its own), which dies with the thread that started
-//! it: a test that panics or is killed leaves nothing behind but files.
+//! Everything is below one process, which dies with the thread that started it and takes all with it, because it is pid 1 of a
+//! namespace: a test that panics or is killed leaves nothing behind but files.
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
@@ -17,20 +17,27 @@ const BOOT: Duration = Duration::from_secs(60);
 /// No command takes longer; one that stands in a dead mount ends by that.
 const COMMAND: u32 = 60;
 
-/// The overlay is gone with the namespace. Where there can be none (a root that is one itself) the image is copied.
+/// Where the processes of units are known, by the old and the new way.
+const CGROUPS: [&str; 2] = ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup"];
+
+/// A cgroup of its own, lest two machines have the same units. The overlay is gone with the namespace. Where there can be none (a root that is one itself) the image is copied.
 const START: &str = r#"
-image=$1 upper=$2 work=$3 root=$4; shift 4
+name=$1 image=$2 upper=$3 work=$4 root=$5
+for all in /sys/fs/cgroup/systemd /sys/fs/cgroup; do
+    [ -e $all/cgroup.procs ] && mkdir -p $all/$name && echo $$ >$all/$name/cgroup.procs
+done
 mount -t overlay overlay -o "lowerdir=$image,upperdir=$upper,workdir=$work" "$root" 2>/dev/null ||
     [ -d "$root/usr" ] || cp -a --reflink=auto "$image/." "$root/" || exit 1
 exec systemd-nspawn --quiet --directory="$root" --boot --bind=/dev/fuse --capability=all --register=no --keep-unit \
-    --console=pipe "$@"
+    --console=pipe --machine="$name"
 "#;
 
 pub struct Machine {
     suite: Suite,
     dir: tempfile::TempDir,
     network: File,
-    nspawn: Child,
+    /// `unshare`, whose only child is systemd-nspawn.
+    machine: Child,
     init: u32,
     boots: u32,
 }
@@ -43,30 +50,29 @@ impl Machine {
         for name in ["upper", "work", "root"] {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
-        let nspawn = start(&image, dir.path(), &network, 0);
-        let mut machine = Self { suite, dir, network, nspawn, init: 0, boots: 0 };
-        machine.wait_until_up();
-        machine
+        let machine = start(&image, dir.path(), &network, 0);
+        let mut booted = Self { suite, dir, network, machine, init: 0, boots: 0 };
+        booted.wait_until_up();
+        booted
     }
 
     /// Boots it again, after [`Self::power_off`] or a kill.
     pub fn boot_again(&mut self) {
         self.boots += 1;
-        self.nspawn = start(&self.suite.image(), self.dir.path(), &self.network, self.boots);
+        self.machine = start(&self.suite.image(), self.dir.path(), &self.network, self.boots);
         self.wait_until_up();
     }
 
     fn wait_until_up(&mut self) {
         let begun = Instant::now();
-        let nspawn = self.nspawn.id();
-        let patience = |what: &str| assert!(begun.elapsed() < BOOT, "{what}:\n{}", self.console());
+        let machine = self.machine.id();
         let init = loop {
-            let children = fs::read_to_string(format!("/proc/{nspawn}/task/{nspawn}/children")).unwrap_or_default();
-            if let Some(init) = children.split_whitespace().filter_map(|pid| pid.parse().ok()).find(|pid| is_init(*pid))
-            {
+            let nspawn = children(machine).first().copied();
+            if let Some(init) = nspawn.and_then(|nspawn| children(nspawn).into_iter().find(|pid| is_init(*pid))) {
                 break init;
             }
-            patience("no init");
+            assert!(begun.elapsed() < BOOT, "no init:\n{}", self.console());
+            assert!(self.machine.try_wait().unwrap().is_none(), "no machine:\n{}", self.console());
             std::thread::sleep(Duration::from_millis(5));
         };
         self.init = init;
@@ -110,7 +116,7 @@ impl Machine {
         let begun = Instant::now();
         self.try_sh("systemctl --no-block poweroff");
         loop {
-            if self.nspawn.try_wait().unwrap().is_some() {
+            if self.machine.try_wait().unwrap().is_some() {
                 return begun.elapsed();
             }
             assert!(begun.elapsed() < BOOT, "it does not go down:\n{}", self.console());
@@ -121,22 +127,35 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // Its init dies with it.
-        let _ = self.nspawn.kill();
-        let _ = self.nspawn.wait();
+        // All others die with it.
+        let _ = self.machine.kill();
+        let _ = self.machine.wait();
         for boot in 0..=self.boots {
-            let _ = fs::remove_dir(Path::new("/run/systemd/nspawn/propagate").join(name(self.dir.path(), boot)));
+            let name = name(self.dir.path(), boot);
+            let _ = fs::remove_dir(Path::new("/run/systemd/nspawn/propagate").join(&name));
+            CGROUPS.iter().for_each(|all| remove_cgroup(&Path::new(all).join(&name)));
         }
     }
 }
 
+/// From the leaves on; what still has processes for a moment stays.
+fn remove_cgroup(group: &Path) {
+    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_cgroup(&entry.path());
+        }
+    }
+    let _ = fs::remove_dir(group);
+}
+
 fn start(image: &Path, dir: &Path, network: &File, boot: u32) -> Child {
     let console = File::options().create(true).append(true).open(dir.join("console")).unwrap();
+    let network = format!("--net=/proc/{}/fd/{}", std::process::id(), network.as_raw_fd());
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "unshare", "--mount", "sh", "-c", START, "sh"]).arg(image);
+    command.args(["--pdeathsig", "KILL", "nsenter", &network]);
+    command.args(["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]);
+    command.args(["sh", "-c", START, "sh", &name(dir, boot)]).arg(image);
     command.args(["upper", "work", "root"].map(|name| dir.join(name)));
-    command.arg(format!("--machine={}", name(dir, boot)));
-    command.arg(format!("--network-namespace-path=/proc/{}/fd/{}", std::process::id(), network.as_raw_fd()));
     command.stdin(Stdio::null()).stdout(console.try_clone().unwrap()).stderr(console);
     command.spawn().unwrap()
 }
@@ -145,6 +164,11 @@ fn start(image: &Path, dir: &Path, network: &File, boot: u32) -> Child {
 fn name(dir: &Path, boot: u32) -> String {
     let own: String = dir.file_name().unwrap().to_str().unwrap().chars().filter(char::is_ascii_alphanumeric).collect();
     format!("tfcfs-{own}-{boot}")
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let numbers = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    numbers.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// Whether a process is the first one of its namespace.

@@ -74,18 +74,19 @@ impl Site {
         site
     }
 
-    /// Settings with the anchor, `more` keys for role "app", and three more roles.
+    /// Settings with the anchor, `more` keys for role "app", and more roles.
     pub fn settings_text(&self, more: &str) -> String {
         let team = self.fake.team_id(ACME, "deploy");
         let role = |name: &str, more: &str| {
             format!("[roles.{name}]\nteam_id = \"{team}\"\ncredential_type = \"team\"\n{more}\n")
         };
         format!(
-            "[anchors.default]\naddress = \"{}\"\ntoken_file = \"credential:tfcfs-anchor\"\n{}{}{}",
+            "[anchors.default]\naddress = \"{}\"\ntoken_file = \"credential:tfcfs-anchor\"\n{}{}{}{}",
             self.fake.url(),
             role("app", &format!("min_rotation_interval = \"1s\"\nttl = \"10m\"\n{more}")),
             role("each", "share = \"open\"\nttl = \"1s\"\nmax_leases = 100000"),
             role("brief", "on_close = \"revoke\""),
+            role("one", ""),
         )
     }
 
@@ -167,7 +168,9 @@ impl Site {
     }
 
     pub fn journal(&self) -> String {
-        let output = self.machine.try_sh("journalctl --no-pager --output=short-monotonic | tail -n 60");
+        let output = self.machine.try_sh(
+            "journalctl --no-pager --output=short-monotonic | grep -v ' vm systemd.*: .*systemd-' | tail -n 40",
+        );
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
@@ -177,7 +180,7 @@ impl Site {
 
     /// How many mounts of ours there are.
     pub fn mounts(&self) -> usize {
-        self.sh("cat /proc/mounts").lines().filter(|line| line.contains(" fuse.tfcfs ")).count()
+        self.sh("cat /proc/mounts").lines().filter(|line| line.starts_with("tfcfs ")).count()
     }
 
     /// Waits until the mount answers.
