@@ -33,6 +33,9 @@ pub const BEAT: Duration = Duration::from_millis(500);
 /// A server that has not beaten for so long hangs: whoever waits for it could not even be killed.
 const SILENCE: Duration = Duration::from_secs(5);
 
+/// One that has not for so long will hardly hear that it shall end.
+const FALTERS: Duration = Duration::from_secs(2);
+
 /// How long an orderly end may take.
 const END: Duration = Duration::from_secs(8);
 
@@ -198,6 +201,10 @@ impl Supervisor {
                 },
                 _ = self.hangup.recv() => server.signal(Signal::HUP),
                 () = self.stop.next() => {
+                    if last_beat.elapsed() > FALTERS {
+                        tracing::error!(silent_for = ?last_beat.elapsed(), "the server hangs: killing it");
+                        server.signal(Signal::KILL);
+                    }
                     return Watched::Stopped(self.end(&mut server).await);
                 }
                 _ = look.tick() => {

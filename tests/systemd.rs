@@ -15,4 +15,5 @@ mod systemd {
 
     mod going_on;
     mod start;
+    mod stop;
 }

@@ -17,13 +17,13 @@ const BOOT: Duration = Duration::from_secs(60);
 /// No command takes longer; one that stands in a dead mount ends by that.
 const COMMAND: u32 = 60;
 
-/// Where the processes of units are known, by the old and the new way.
-const CGROUPS: [&str; 2] = ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup"];
+/// Where the processes of units are known: by the old way, by the new one beside it, and by the new one.
+const CGROUPS: [&str; 3] = ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
 
 /// A cgroup of its own, lest two machines have the same units. The overlay is gone with the namespace. Where there can be none (a root that is one itself) the image is copied.
 const START: &str = r#"
 name=$1 image=$2 upper=$3 work=$4 root=$5
-for all in /sys/fs/cgroup/systemd /sys/fs/cgroup; do
+for all in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified /sys/fs/cgroup; do
     [ -e $all/cgroup.procs ] && mkdir -p $all/$name && echo $$ >$all/$name/cgroup.procs
 done
 mount -t overlay overlay -o "lowerdir=$image,upperdir=$upper,workdir=$work" "$root" 2>/dev/null ||
@@ -138,11 +138,22 @@ impl Drop for Machine {
     }
 }
 
-/// From the leaves on; what still has processes for a moment stays.
+/// Its processes are being killed.
 fn remove_cgroup(group: &Path) {
+    for _ in 0..100 {
+        remove_groups(group);
+        if !group.exists() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// From the leaves on.
+fn remove_groups(group: &Path) {
     for entry in fs::read_dir(group).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            remove_cgroup(&entry.path());
+            remove_groups(&entry.path());
         }
     }
     let _ = fs::remove_dir(group);

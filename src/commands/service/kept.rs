@@ -57,6 +57,8 @@ pub(super) fn take() -> io::Result<Kept> {
 
 /// The connection that lives, and its table; everything else is given back.
 fn choose(kept: &mut Vec<(String, OwnedFd)>) -> Kept {
+    // Systemd promises no order, and has the newest first; ids are in that of time.
+    kept.sort_by(|(one, _), (other, _)| id(one).cmp(id(other)));
     let mut found = Kept::Nothing;
     while let Kept::Nothing = found {
         let Some(at) =
@@ -66,8 +68,7 @@ fn choose(kept: &mut Vec<(String, OwnedFd)>) -> Kept {
         };
         let (name, device) = kept.remove(at);
         let resends = name.starts_with(DEVICE_THAT_RESENDS);
-        let id = name.rsplit('-').next().unwrap_or_default();
-        let handles = kept.iter().position(|(other, _)| other.strip_prefix(HANDLES) == Some(id));
+        let handles = kept.iter().position(|(other, _)| other.strip_prefix(HANDLES) == Some(id(&name)));
         match handles {
             Some(handles) if !connection::is_gone(device.as_fd()).unwrap_or(true) => {
                 found = Kept::Connection { device, handles: kept.remove(handles).1, resends };
@@ -82,6 +83,10 @@ fn choose(kept: &mut Vec<(String, OwnedFd)>) -> Kept {
         give_back(&name);
     }
     found
+}
+
+fn id(name: &str) -> &str {
+    name.rsplit('-').next().unwrap_or_default()
 }
 
 fn give_back(name: &str) {
@@ -134,6 +139,8 @@ mod tests {
         assert!(matches!(found, Kept::Connection { resends: true, .. }) && left.is_empty());
         let (found, _) = choose_of(&["refused-4", "fuse-a", "handles-a"]);
         assert!(matches!(found, Kept::Connection { resends: false, .. }), "what lives is served");
+        let (found, _) = choose_of(&["fuse9-b", "handles-b", "fuse-a", "handles-a"]);
+        assert!(matches!(found, Kept::Connection { resends: true, .. }), "in whatever order");
     }
 
     #[test]
