@@ -33,6 +33,15 @@ pub struct SettingsError {
     pub message: String,
 }
 
+/// What becomes of `token_file = "credential:NAME"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Credentials {
+    /// It is read from where systemd has put it for the service.
+    OfService,
+    /// It is not.
+    Unread,
+}
+
 /// The text of `proxy`. Redacted in `Debug`, because it may hold a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ProxySetting(pub String);
@@ -131,7 +140,15 @@ impl Settings {
     /// # Errors
     /// The first thing that is wrong in it.
     pub fn load(path: &Path) -> Result<Self, SettingsError> {
-        file::load(path)
+        file::load(path, Credentials::OfService)
+    }
+
+    /// The same for whoever needs no token: credentials are not looked for, because only the service gets them.
+    ///
+    /// # Errors
+    /// The first thing that is wrong in it.
+    pub fn load_without_credentials(path: &Path) -> Result<Self, SettingsError> {
+        file::load(path, Credentials::Unread)
     }
 
     /// The bounds on every role.

@@ -33,6 +33,9 @@ pub const BEAT: Duration = Duration::from_millis(500);
 /// A server that has not beaten for so long hangs: whoever waits for it could not even be killed.
 const SILENCE: Duration = Duration::from_secs(5);
 
+/// One that has not for so long will hardly hear that it shall end.
+const FALTERS: Duration = Duration::from_secs(2);
+
 /// How long an orderly end may take.
 const END: Duration = Duration::from_secs(8);
 
@@ -41,6 +44,9 @@ const GONE: Duration = Duration::from_millis(20);
 
 /// How often the supervisor looks around.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// How long the word that it was meant may take, when the mount is gone.
+const WORD: Duration = Duration::from_millis(300);
 
 /// What a stop of the supervisor does.
 pub enum AtStop {
@@ -136,7 +142,7 @@ impl Supervisor {
             );
             let death = match self.watch(server.map_err(internal)?).await {
                 Watched::Stopped(code) => return stopped(code),
-                Watched::Unmounted => return self.unmounted(),
+                Watched::Unmounted => return self.unmounted().await,
                 Watched::Died(death) => death,
             };
             let was_served = past.has_served();
@@ -208,6 +214,10 @@ impl Supervisor {
                 _ = self.hangup.recv() => server.signal(Signal::HUP),
                 () = self.stop.next() => {
                     self.stopping = true;
+                    if last_beat.elapsed() > FALTERS {
+                        tracing::error!(silent_for = ?last_beat.elapsed(), "the server hangs: killing it");
+                        server.signal(Signal::KILL);
+                    }
                     let heard = match ready_at {
                         None => listens(&mut server, END).await,
                         Some(_) => listens(&mut server, GONE).await,
@@ -243,7 +253,10 @@ impl Supervisor {
 
     async fn end(&mut self, server: &mut Server) -> Option<i32> {
         notify(&[NotifyState::Stopping]);
+        let is_unmounted = self.is_unmounted();
         match &self.supervised.at_stop {
+            // Nobody will go on with what is not mounted any more.
+            AtStop::HandOver if is_unmounted => server.signal(Signal::TERM),
             AtStop::HandOver => server.signal(Signal::USR1),
             // Before the unmount, lest the server take it for somebody else's.
             AtStop::Unmount(_) => server.signal(Signal::TERM),
@@ -269,7 +282,7 @@ impl Supervisor {
         }
     }
 
-    fn unmounted(self) -> Result<(), Failure> {
+    async fn unmounted(mut self) -> Result<(), Failure> {
         let point = self.supervised.mount_point.display();
         match self.supervised.at_stop {
             // As with one process.
@@ -279,6 +292,8 @@ impl Supervisor {
                 connection.leave();
                 Ok(())
             }
+            // Whoever unmounts at a stop says so.
+            AtStop::HandOver if tokio::time::timeout(WORD, self.stop.next()).await.is_ok() => Ok(()),
             AtStop::HandOver => {
                 Err(Failure::new(ExitCode::MountGone, format!("{point} was unmounted by somebody else")))
             }

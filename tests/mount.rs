@@ -5,6 +5,9 @@
 #[path = "../examples/fake_tfc/mod.rs"]
 mod fake;
 
+#[path = "common/load.rs"]
+mod load;
+
 mod mount {
     pub mod support;
 

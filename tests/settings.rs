@@ -237,6 +237,24 @@ fn token_files() {
     refused_in(&directory, ANCHOR, &["token_file", &shown, "is not a file"]);
 }
 
+/// What a service gets is read in tests/systemd.
+#[test]
+fn credentials() {
+    let named = |name: &str| format!("[anchors.default]\ntoken_file = \"credential:{name}\"\n");
+    refused(&named("anchor"), &["token_file is the credential anchor", "only a service", "start the unit"]);
+    for bad in ["", "../token", "a/b", ".."] {
+        refused(&named(bad), &["token_file names no credential", "LoadCredential=NAME"]);
+    }
+    let directory = directory();
+    let file = directory.path().join("tfcfs.toml");
+    write(&file, &named("anchor"), 0o644);
+    assert_eq!(Settings::load_without_credentials(&file).unwrap().anchors.len(), 1);
+    write(&file, &named("a/b"), 0o644);
+    assert!(Settings::load_without_credentials(&file).is_err(), "its name is looked at");
+    write(&file, "[anchors.default]\ntoken_file = \"gone\"\n", 0o644);
+    assert!(Settings::load_without_credentials(&file).is_err(), "a file is read");
+}
+
 #[test]
 fn roles() {
     refused("[roles.app]\n", &["[roles.app]: a role needs an owner"]);
