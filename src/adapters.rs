@@ -16,4 +16,5 @@ pub mod sealed_store;
 pub mod sealing_key;
 pub mod state_directory;
 pub mod tfc;
+pub mod watched_store;
 mod whole_file;

@@ -1,6 +1,8 @@
 //! The command line.
 
 mod audit;
+mod doctor;
+mod import;
 mod service;
 mod state;
 mod terraform;
@@ -12,6 +14,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub use self::audit::AuditCommand;
+pub use self::doctor::DoctorArgs;
+pub use self::import::{ImportCommand, VaultArgs};
 pub use self::service::ServiceCommand;
 pub use self::state::{StateArgs, StateCommand};
 pub use self::terraform::{ExecArgs, ExecDoor, HelperArgs, HelperVerb, arguments};
@@ -69,6 +73,15 @@ pub enum Command {
     },
     /// Show what an operator wants to know first.
     Status(LookArgs),
+    /// Find what would stop a mount here, and the way out.
+    #[command(
+        long_about = "Looks at everything that a mount needs, here and upstream, and says for each thing whether it is in order; if \
+                      not, why, and what to do. Nothing is made, changed or deleted; upstream is only asked (GET). Run it as the user \
+                      who runs tfcfs, with the options that tfcfs mount gets. It ends within a minute, whatever hangs.",
+        after_help = "Exit code 0: nothing stops a mount (warnings may be there); 11: something does.\n\n  \
+                      tfcfs doctor /mnt/tfc --allow-other"
+    )]
+    Doctor(DoctorArgs),
     /// List live leases.
     #[command(after_help = "Revoke one by removing its file, renew one by writing to it:\n\n  \
                             rm /mnt/tfc/leases/ROLE/LEASE")]
@@ -165,6 +178,12 @@ pub enum Command {
         /// What to do with it.
         #[command(subcommand)]
         command: StateCommand,
+    },
+    /// Take over the roles of another program.
+    Import {
+        /// From where.
+        #[command(subcommand)]
+        command: ImportCommand,
     },
     /// Find a token in the audit trail.
     Audit {

@@ -5,15 +5,19 @@
 mod audit;
 mod check;
 mod credential;
+mod doctor;
 mod exec;
 mod forget;
+mod guarded;
 mod hold;
+mod import;
 mod log;
 mod look;
 mod mount;
 mod print;
 mod service;
 mod state;
+mod status;
 mod supervise;
 mod tables;
 mod terraform_credentials;
@@ -36,7 +40,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve(args) => supervise::serve(args),
         Command::Service { command } => service::run(command),
         Command::Umount { mount_point } => mount::umount(mount_point),
-        Command::Status(look) => tables::status(&look),
+        Command::Status(look) => status::status(&look),
+        Command::Doctor(args) => doctor::doctor(args),
         Command::Leases { role, pending: true, look } => tables::pending(&look, role.as_deref()),
         Command::Leases { role, pending: false, look } => tables::leases(&look, role.as_deref()),
         Command::Forget { lease, mount } => forget::forget(&lease, mount.as_deref()),
@@ -53,6 +58,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             Failure::new(ExitCode::Internal, format!("this is started by `tfcfs mount` only: {error}"))
         }),
         Command::State { command } => state::run(&command),
+        Command::Import { command } => import::run(&command),
         Command::Audit { command } => audit::run(&command),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -33,6 +33,15 @@ pub struct SettingsError {
     pub message: String,
 }
 
+/// What becomes of `token_file = "credential:NAME"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Credentials {
+    /// It is read from where systemd has put it for the service.
+    OfService,
+    /// It is not.
+    Unread,
+}
+
 /// The text of `proxy`. Redacted in `Debug`, because it may hold a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ProxySetting(pub String);
@@ -62,6 +71,8 @@ pub struct Settings {
     pub deadline: Duration,
     /// Between the removal of a role and the revocation of its tokens.
     pub delete_grace: Duration,
+    /// A stop of `mount` or `supervise` revokes everything: the state may go with the container that it is in.
+    pub revoke_on_stop: bool,
     /// Calls a second for each owner of an anchor.
     pub rate: u32,
     /// Additional CA certificates, PEM.
@@ -104,6 +115,7 @@ impl Default for Settings {
             rotate_deadline: Duration::from_secs(30),
             deadline: Duration::from_secs(2),
             delete_grace: Duration::from_secs(10),
+            revoke_on_stop: false,
             rate: 20,
             ca_file: None,
             proxy: None,
@@ -128,7 +140,15 @@ impl Settings {
     /// # Errors
     /// The first thing that is wrong in it.
     pub fn load(path: &Path) -> Result<Self, SettingsError> {
-        file::load(path)
+        file::load(path, Credentials::OfService)
+    }
+
+    /// The same for whoever needs no token: credentials are not looked for, because only the service gets them.
+    ///
+    /// # Errors
+    /// The first thing that is wrong in it.
+    pub fn load_without_credentials(path: &Path) -> Result<Self, SettingsError> {
+        file::load(path, Credentials::Unread)
     }
 
     /// The bounds on every role.

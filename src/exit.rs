@@ -31,6 +31,10 @@ pub enum ExitCode {
     Corrupt = 9,
     /// No token: the anchor, upstream or a limit is against it.
     NoToken = 10,
+    /// `doctor` found something that would stop a mount.
+    Obstacle = 11,
+    /// A mount is there, but nobody serves it, or it does not answer.
+    Unanswered = 12,
     /// The mount was taken away, or nobody could serve it any more.
     MountGone = 75,
     /// `exec` could not begin; the command was not run.
@@ -45,7 +49,7 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// All of them with their meaning, for the help.
-    pub const ALL: [(Self, &'static str); 16] = [
+    pub const ALL: [(Self, &'static str); 18] = [
         (Self::Ok, "done"),
         (Self::Internal, "internal error"),
         (Self::Usage, "wrong command line"),
@@ -57,6 +61,8 @@ impl ExitCode {
         (Self::InUse, "another tfcfs uses the state directory"),
         (Self::Corrupt, "the state is damaged, of a newer tfcfs, or sealed with another key"),
         (Self::NoToken, "no token can be had; tfcfs errors says why"),
+        (Self::Obstacle, "doctor: something would stop a mount"),
+        (Self::Unanswered, "a mount is there, but it is dead or does not answer"),
         (Self::MountGone, "the mount was taken away, or nobody could serve it"),
         (Self::NotBegun, "exec: the command was not run"),
         (Self::NotExecutable, "exec: the command cannot be executed"),
@@ -84,6 +90,8 @@ impl ExitCode {
             Self::InUse => "a running tfcfs shows its state in its mount: tfcfs status, tfcfs leases",
             Self::Corrupt => "tfcfs state check says what can be read of it",
             Self::NoToken => "tfcfs errors says why, and what to do",
+            Self::Obstacle => "the way out stands under each problem",
+            Self::Unanswered => "tfcfs doctor says what is at the mount point",
             Self::MountGone => "start it again: it mounts anew",
             Self::NotBegun => "tfcfs exec --help says what it needs",
             Self::NotExecutable => "give it the right to be executed, or name its interpreter",

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
 use self::mountinfo::Mount;
+pub(crate) use self::probe::within;
 use self::probe::{Found, Pulse, resolve};
 
 /// What is at a path where we want to mount.
@@ -97,7 +98,7 @@ pub enum MountPointError {
 /// # Errors
 /// [`MountPointError::MountTable`], [`MountPointError::Hangs`], [`MountPointError::Unreadable`].
 pub fn inspect(path: &Path) -> Result<MountPoint, MountPointError> {
-    inspect_in(path, &read_mounts()?)
+    inspect_in(path, &mounts()?)
 }
 
 fn inspect_in(path: &Path, mounts: &[Mount]) -> Result<MountPoint, MountPointError> {
@@ -131,7 +132,7 @@ pub fn make(path: &Path, mode: u32) -> Result<(), MountPointError> {
 /// # Errors
 /// As [`inspect`], and [`MountPointError::NotMounted`].
 pub fn locate(path: &Path) -> Result<PathBuf, MountPointError> {
-    match resolve(path, &read_mounts()?)? {
+    match resolve(path, &mounts()?)? {
         Found::Mount(mount) if mount.is_tfcfs() => Ok(mount.point.clone()),
         _ => Err(MountPointError::NotMounted(path.to_owned())),
     }
@@ -142,7 +143,7 @@ pub fn locate(path: &Path) -> Result<PathBuf, MountPointError> {
 /// # Errors
 /// As [`inspect`].
 pub fn is_kept(path: &Path) -> Result<bool, MountPointError> {
-    Ok(match resolve(path, &read_mounts()?)? {
+    Ok(match resolve(path, &mounts()?)? {
         Found::Mount(mount) if mount.is_tfcfs() => probe::ask_for(&mount.point, probe::GLANCE) != Pulse::Stopped,
         _ => false,
     })
@@ -162,7 +163,7 @@ pub fn take_away(path: &Path) -> Result<(), MountPointError> {
 
 /// Whether a mount of ours is at `point`, a path without symbolic links. If that cannot be told, it is.
 pub fn is_listed(point: &Path) -> bool {
-    read_mounts().map_or(true, |mounts| mountinfo::at(&mounts, point).is_some_and(Mount::is_tfcfs))
+    mounts().map_or(true, |mounts| mountinfo::at(&mounts, point).is_some_and(Mount::is_tfcfs))
 }
 
 /// The mount points of every mount of ours that this process can see, dead ones included, in the kernel's order.
@@ -171,7 +172,7 @@ pub fn is_listed(point: &Path) -> bool {
 /// [`MountPointError::MountTable`].
 pub fn find_tfcfs() -> Result<Vec<PathBuf>, MountPointError> {
     let mut points = Vec::new();
-    for mount in read_mounts()?.into_iter().filter(Mount::is_tfcfs) {
+    for mount in mounts()?.into_iter().filter(Mount::is_tfcfs) {
         if !points.contains(&mount.point) {
             points.push(mount.point);
         }
@@ -203,7 +204,11 @@ fn detach_with_helper(path: PathBuf) -> Result<(), MountPointError> {
     Err(MountPointError::NotPermitted { path, why })
 }
 
-fn read_mounts() -> Result<Vec<Mount>, MountPointError> {
+/// Every mount that this process can see, in the kernel's order.
+///
+/// # Errors
+/// [`MountPointError::MountTable`].
+pub fn mounts() -> Result<Vec<Mount>, MountPointError> {
     let text = fs::read("/proc/self/mountinfo").map_err(MountPointError::MountTable)?;
     Ok(mountinfo::parse(&text))
 }

@@ -33,11 +33,20 @@ pub const BEAT: Duration = Duration::from_millis(500);
 /// A server that has not beaten for so long hangs: whoever waits for it could not even be killed.
 const SILENCE: Duration = Duration::from_secs(5);
 
+/// One that has not for so long will hardly hear that it shall end.
+const FALTERS: Duration = Duration::from_secs(2);
+
 /// How long an orderly end may take.
 const END: Duration = Duration::from_secs(8);
 
+/// How long it takes at most until it is noticed that a server is gone.
+const GONE: Duration = Duration::from_millis(20);
+
 /// How often the supervisor looks around.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// How long the word that it was meant may take, when the mount is gone.
+const WORD: Duration = Duration::from_millis(300);
 
 /// What a stop of the supervisor does.
 pub enum AtStop {
@@ -55,6 +64,8 @@ pub struct Supervised {
     pub device: OwnedFd,
     /// The table of open files.
     pub handles: OwnedFd,
+    /// A copy of the mount for the server's own announcements, if it needs one.
+    pub tree: Option<OwnedFd>,
     /// Whether the kernel sends unanswered requests again ([`Connection::resends`]).
     pub resends: bool,
     /// Arguments of a server.
@@ -102,7 +113,7 @@ pub fn run(supervised: Supervised) -> Result<(), Failure> {
     let result = runtime.block_on(async {
         let stop = StopSignals::new().map_err(internal)?;
         let hangup = unix::signal(SignalKind::hangup()).map_err(internal)?;
-        Supervisor { supervised, stop, hangup, last_served: Instant::now() }.run().await
+        Supervisor { supervised, stop, hangup, last_served: Instant::now(), stopping: false }.run().await
     });
     runtime.shutdown_background();
     result
@@ -114,6 +125,8 @@ struct Supervisor {
     hangup: unix::Signal,
     /// When a good server served last.
     last_served: Instant,
+    /// It was told to stop.
+    stopping: bool,
 }
 
 impl Supervisor {
@@ -125,10 +138,11 @@ impl Supervisor {
                 &self.supervised.arguments,
                 self.supervised.device.as_fd(),
                 self.supervised.handles.as_fd(),
+                self.supervised.tree.as_ref().map(AsFd::as_fd),
             );
             let death = match self.watch(server.map_err(internal)?).await {
                 Watched::Stopped(code) => return stopped(code),
-                Watched::Unmounted => return self.unmounted(),
+                Watched::Unmounted => return self.unmounted().await,
                 Watched::Died(death) => death,
             };
             let was_served = past.has_served();
@@ -159,6 +173,10 @@ impl Supervisor {
 
     async fn watch(&mut self, mut server: Server) -> Watched {
         let mut ready_at: Option<Instant> = None;
+        if self.stopping {
+            listens(&mut server, END).await;
+            return Watched::Stopped(self.end(&mut server).await);
+        }
         let begun = Instant::now();
         let mut last_beat = begun;
         let mut look = tokio::time::interval(LOOK);
@@ -195,7 +213,20 @@ impl Supervisor {
                 },
                 _ = self.hangup.recv() => server.signal(Signal::HUP),
                 () = self.stop.next() => {
-                    return Watched::Stopped(self.end(&mut server).await);
+                    self.stopping = true;
+                    if last_beat.elapsed() > FALTERS {
+                        tracing::error!(silent_for = ?last_beat.elapsed(), "the server hangs: killing it");
+                        server.signal(Signal::KILL);
+                    }
+                    let heard = match ready_at {
+                        None => listens(&mut server, END).await,
+                        Some(_) => listens(&mut server, GONE).await,
+                    };
+                    return match (heard, &self.supervised.at_stop) {
+                        // It was gone already. What an end has to do, another one does.
+                        (Some(death), AtStop::Unmount(_)) => Watched::Died(death),
+                        _ => Watched::Stopped(self.end(&mut server).await),
+                    };
                 }
                 _ = look.tick() => {
                     let limit = if ready_at.is_some() { SILENCE } else { UNSERVED };
@@ -222,7 +253,10 @@ impl Supervisor {
 
     async fn end(&mut self, server: &mut Server) -> Option<i32> {
         notify(&[NotifyState::Stopping]);
+        let is_unmounted = self.is_unmounted();
         match &self.supervised.at_stop {
+            // Nobody will go on with what is not mounted any more.
+            AtStop::HandOver if is_unmounted => server.signal(Signal::TERM),
             AtStop::HandOver => server.signal(Signal::USR1),
             // Before the unmount, lest the server take it for somebody else's.
             AtStop::Unmount(_) => server.signal(Signal::TERM),
@@ -248,7 +282,7 @@ impl Supervisor {
         }
     }
 
-    fn unmounted(self) -> Result<(), Failure> {
+    async fn unmounted(mut self) -> Result<(), Failure> {
         let point = self.supervised.mount_point.display();
         match self.supervised.at_stop {
             // As with one process.
@@ -258,11 +292,28 @@ impl Supervisor {
                 connection.leave();
                 Ok(())
             }
+            // Whoever unmounts at a stop says so.
+            AtStop::HandOver if tokio::time::timeout(WORD, self.stop.next()).await.is_ok() => Ok(()),
             AtStop::HandOver => {
                 Err(Failure::new(ExitCode::MountGone, format!("{point} was unmounted by somebody else")))
             }
         }
     }
+}
+
+/// Waits until a server that was just started can hear that it shall end: before, the signal would only kill it, and leave
+/// undone what an end has to do. Or, for one that has listened for long, for a moment, in which it turns out to be gone.
+async fn listens(server: &mut Server, limit: Duration) -> Option<Death> {
+    let heard = async {
+        loop {
+            match server.next().await {
+                Told::Report(Report::Ready) => return None,
+                Told::Report(_) => {}
+                Told::Gone(code) => return Some(Death { served: None, code }),
+            }
+        }
+    };
+    tokio::time::timeout(limit, heard).await.unwrap_or_default()
 }
 
 async fn ended(server: &mut Server) -> Option<i32> {

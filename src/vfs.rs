@@ -45,7 +45,7 @@ pub use errno::{Errno, errno};
 pub use error_id::ErrorId;
 pub use handles::{HandleKind, HandleRecord, HandleTable};
 pub use ino::{Door, Fixed, Ino, Node};
-pub use ports::{Callers, Change, Exit, Health, Kernel, Upstreams};
+pub use ports::{Callers, Change, Exit, Health, Kernel, LedgerHealth, Upstreams};
 pub use tree::{Attr, DirEntry, Entry, Kind, SetAttr};
 pub use writing::Created;
 
@@ -144,6 +144,7 @@ pub struct Vfs {
     snapshots: control::Snapshots,
     trail: record::Trail,
     inherited: handles::Inherited,
+    ledger: OnceLock<Arc<dyn LedgerHealth>>,
     started_at: Timestamp,
     /// Serials from here on were given out by this daemon.
     first_serial: Serial,
@@ -182,6 +183,7 @@ impl Vfs {
             snapshots: control::Snapshots::default(),
             trail: record::Trail::default(),
             inherited: handles::Inherited::default(),
+            ledger: OnceLock::new(),
             started_at,
             first_serial,
             announcer: std::sync::atomic::AtomicU32::new(0),
@@ -191,6 +193,11 @@ impl Vfs {
     /// Connects the kernel side once the mount exists.
     pub fn attach(&self, kernel: Arc<dyn Kernel>) {
         let _ = self.kernel.set(kernel);
+    }
+
+    /// From now on `status` tells whether the ledger can be written.
+    pub fn watch_ledger(&self, ledger: Arc<dyn LedgerHealth>) {
+        let _ = self.ledger.set(ledger);
     }
 
     /// Names the thread whose write-opens of doors are announcements.

@@ -113,11 +113,14 @@ impl Tree {
 #[test]
 fn status() {
     let tree = Tree::new();
-    assert!(tree.look(&["status"]).ok().contains("live = 1"));
-    assert_eq!(tree.look(&["status", "--json"]).json()["leases"]["live"], 1);
+    let shown = tree.look(&["status"]).ok();
+    assert!(shown.starts_with("SERVING on ") && shown.contains("1 live"), "{shown}");
+    let read = tree.look(&["status", "--json"]).json();
+    assert_eq!((&read["leases"]["live"], &read["serving"]), (&json!(1), &json!(true)));
+    assert!(read["trouble"][0]["what"].as_str().unwrap().contains("no anchor"), "{read}");
     let mut by_environment = command(&["status"]);
     by_environment.env("TFCFS_MOUNTPOINT", tree.text(""));
-    assert!(finish(by_environment).ok().contains("roles = 2"));
+    assert!(finish(by_environment).ok().contains("2 roles"));
     tree.put("status", "something else");
     tree.look(&["status", "--json"]).failed(3, &["status is not what tfcfs writes", "another version"]);
 }

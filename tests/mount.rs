@@ -5,6 +5,9 @@
 #[path = "../examples/fake_tfc/mod.rs"]
 mod fake;
 
+#[path = "common/load.rs"]
+mod load;
+
 mod mount {
     pub mod support;
 
@@ -12,10 +15,12 @@ mod mount {
     mod bad_config;
     mod bind_mounts;
     mod containers;
+    mod doctor;
     mod exec;
     mod exec_errors;
     mod handles;
     mod hostile;
+    mod import;
     mod journal;
     mod no_hang;
     mod observability;
@@ -23,6 +28,7 @@ mod mount {
     mod readers;
     mod settings_file;
     mod start_stop;
+    mod status;
     mod storage;
     mod takeover;
     mod terraform;

@@ -44,12 +44,23 @@ pub struct Setup<'a> {
     pub state: State<'a>,
     /// Log level.
     pub log: &'a str,
+    /// `mount`, or `supervise`.
+    pub command: &'a str,
 }
 
 impl<'a> Setup<'a> {
     /// Roles with nothing special, state on disk, a rate that never slows anything down.
     pub fn new(fake: &'a Fake, name: &'a str, roles: usize) -> Self {
-        Self { fake, name, settings: "rate = 10000", roles, role: "", state: State::Disk, log: "warn" }
+        Self {
+            fake,
+            name,
+            settings: "rate = 10000",
+            roles,
+            role: "",
+            state: State::Disk,
+            log: "warn",
+            command: "mount",
+        }
     }
 }
 
@@ -98,7 +109,7 @@ impl Daemon {
         fs::write(&settings, settings_text(setup, &place)?)?;
         let log = place.join("log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_tfcfs"));
-        command.arg("mount").arg(&mount_point).arg("--config").arg(&settings).args(["--log-level", setup.log]);
+        command.arg(setup.command).arg(&mount_point).arg("--config").arg(&settings).args(["--log-level", setup.log]);
         let mut in_memory = None;
         match setup.state {
             State::Disk => command.arg("--state").arg(place.join("state")),
@@ -126,6 +137,12 @@ impl Daemon {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
+    }
+
+    /// The process that serves for it; `None` between two of them.
+    pub fn server(&self) -> Outcome<Option<Pid>> {
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.child.id()))?;
+        Ok(children.split_whitespace().last().and_then(|pid| Pid::from_raw(pid.parse().ok()?)))
     }
 
     /// The token of the role with a number.

@@ -134,7 +134,7 @@ fn compare(table: &mut Table, placement: &str, paths: &[PathBuf; 3]) -> Outcome 
 }
 
 /// The median time of one hit, in microseconds, over one slot.
-fn slot(path: &Path) -> Outcome<f64> {
+pub fn slot(path: &Path) -> Outcome<f64> {
     // The first one wakes the server up.
     hit(path)?;
     let mut times = Vec::with_capacity(1 << 17);

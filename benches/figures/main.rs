@@ -23,6 +23,7 @@ mod stampede;
 mod start;
 mod stats;
 mod table;
+mod takeover;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ const SUBJECTS: &[(&str, Measure)] = &[
     ("hit", hit::measure),
     ("clients", clients::measure),
     ("handles", handles::measure),
+    ("takeover", takeover::measure),
     ("mint", mint::measure),
     ("stampede", stampede::measure),
     ("rate", rate::measure),

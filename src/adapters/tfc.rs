@@ -15,8 +15,10 @@ mod paging;
 mod paths;
 mod proxy;
 mod redact;
+mod refusals;
 mod request;
 mod retry;
+mod rights;
 mod settings;
 mod wire;
 
@@ -65,6 +67,11 @@ impl TfcClient {
     /// What the calls so far tell about each upstream. Costs a short lock; calls nobody.
     pub fn health(&self) -> Vec<UpstreamHealth> {
         self.caller.observed.snapshot()
+    }
+
+    /// Since when upstream refuses the token of `access`; `None` when it was accepted last, or never used.
+    pub fn refused_since(&self, access: &Access) -> Option<jiff::Timestamp> {
+        self.caller.refusals.since(access)
     }
 
     fn deadline(&self) -> Instant {

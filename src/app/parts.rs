@@ -11,6 +11,7 @@ use crate::adapters::memory_store::MemoryStore;
 use crate::adapters::sealing_key::{Owners, SealingKey, SealingKeySettings};
 use crate::adapters::state_directory::{StateDirectory, StateError};
 use crate::adapters::tfc::{TfcClient, TfcSettings};
+use crate::adapters::watched_store::WatchedStore;
 use crate::config::Settings;
 use crate::domain::book::Book;
 use crate::domain::issuer::{Issuer, IssuerSettings};
@@ -36,7 +37,8 @@ impl Parts {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let audit_places = audit::open(settings.audit.as_ref(), &plan.mount_point)?;
         let (store, sealing_key) = open_store(plan)?;
-        let ledger = Ledger::new(store);
+        let store = Arc::new(WatchedStore::new(store, clock.clone()));
+        let ledger = Ledger::new(store.clone());
         let state = |error: crate::domain::ports::StoreError| Failure::from(StateError::from(error));
         let contents = ledger.load().await.map_err(state)?;
         let mut book = Book::new(settings.limits(), contents, clock.now());
@@ -62,6 +64,7 @@ impl Parts {
             host: host_name(),
             delete_grace: settings.delete_grace,
             ephemeral: plan.ephemeral,
+            revoke_on_stop: settings.revoke_on_stop,
             allow_organization_anchor_rotation: settings.allow_organization_anchor_rotation,
         };
         let runtime = tokio::runtime::Handle::current();
@@ -81,6 +84,7 @@ impl Parts {
         let vfs = Vfs::new(issuer.clone(), Arc::new(ProcCallers), upstreams, Arc::new(SystemAccounts), vfs_settings)
             .map_err(|error| Failure::new(ExitCode::State, error.to_string()))?;
         vfs.audit_with(audit.trail());
+        vfs.watch_ledger(store);
         relay.connect(&vfs);
         Ok(Self { issuer, vfs, audit: Arc::new(audit), asking: Arc::default() })
     }

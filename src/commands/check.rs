@@ -63,7 +63,7 @@ fn one(file: &Path, kind: Option<Kind>) -> (Kind, Result<(), String>) {
 
 /// Also what only the start would find: a CA file or a proxy that is none.
 fn settings(file: &Path) -> Result<(), String> {
-    let settings = Settings::load(file).map_err(|error| error.message)?;
+    let settings = Settings::load_without_credentials(file).map_err(|error| error.message)?;
     let tfc = TfcSettings {
         ca_file: settings.ca_file,
         proxy: settings.proxy.map(|proxy| proxy.0),
@@ -102,6 +102,7 @@ const SETTINGS_ONLY: &[&str] = &[
     "rotate_deadline",
     "deadline",
     "delete_grace",
+    "revoke_on_stop",
     "rate",
     "ca_file",
     "proxy",

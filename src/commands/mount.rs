@@ -8,7 +8,7 @@ use super::log;
 use super::look::find_mount;
 use crate::app::{self, MountPlan};
 use crate::cli::MountArgs;
-use crate::config::{Settings, default_file};
+use crate::config::{Settings, SettingsError, default_file};
 use crate::exit::{ExitCode, Failure};
 use crate::mount_point::{self, MountPointError};
 
@@ -44,18 +44,25 @@ pub(super) fn make_mount_point(args: &MountArgs) -> Result<(), Failure> {
     mount_point::make(&args.mount_point, mode).map_err(|error| Failure::new(ExitCode::MountPoint, error.to_string()))
 }
 
-pub(super) fn plan(args: &MountArgs) -> Result<MountPlan, Failure> {
+/// What file and flags say together, and which file it was.
+pub(super) fn settings(args: &MountArgs) -> (Option<PathBuf>, Result<Settings, SettingsError>) {
     let file = args.config.clone().or_else(default_file);
     // Read again later, when a daemon is in another directory.
     let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
     let file = file.map(absolute);
-    let mut settings = match &file {
-        Some(file) => Settings::load(file).map_err(|error| Failure::new(ExitCode::Settings, error.to_string()))?,
-        None => Settings::default(),
-    };
-    settings.allow_other |= args.allow_other;
-    settings.state = args.state.clone().or(settings.state).map(absolute);
-    settings.sealing_key_file = args.sealing_key.clone().or(settings.sealing_key_file).map(absolute);
+    let settings = file.as_deref().map_or_else(|| Ok(Settings::default()), Settings::load);
+    let settings = settings.map(|mut settings| {
+        settings.allow_other |= args.allow_other;
+        settings.state = args.state.clone().or(settings.state).map(absolute);
+        settings.sealing_key_file = args.sealing_key.clone().or(settings.sealing_key_file).map(absolute);
+        settings
+    });
+    (file, settings)
+}
+
+pub(super) fn plan(args: &MountArgs) -> Result<MountPlan, Failure> {
+    let (file, settings) = settings(args);
+    let settings = settings.map_err(|error| Failure::new(ExitCode::Settings, error.to_string()))?;
     let internal =
         |error| Failure::new(ExitCode::Internal, format!("this program's own file cannot be found: {error}"));
     let reaper = Some(std::env::current_exe().map_err(internal)?);

@@ -1,29 +1,21 @@
-//! `tfcfs service`: what the systemd unit calls. The privileged parts mount, unmount and hand over, nothing else.
+//! `tfcfs service`: what the systemd unit calls. The privileged parts mount, unmount and hand over, nothing else: they
+//! read no settings and see no token.
+
+mod job;
+mod kept;
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use sd_notify::NotifyState;
-
+use self::kept::Kept;
 use super::log;
-use super::mount::plan;
 use super::supervise::{keep, refuse_ephemeral};
 use crate::adapters::handle_file::HandleFile;
-use crate::app;
+use crate::app::{self, MountPlan};
 use crate::cli::{MountArgs, ServiceCommand};
+use crate::config::Settings;
 use crate::exit::{ExitCode, Failure};
-use crate::fuse::connection;
-use crate::inherited;
-use crate::mount_point::{self, MountPointError};
-
-/// Names of the kept files: `fuse-ID` or `fuse9-ID` (a kernel that sends unanswered requests again), and `handles-ID`.
-const DEVICE: &str = "fuse-";
-const DEVICE_THAT_RESENDS: &str = "fuse9-";
-const HANDLES: &str = "handles-";
-
-/// How long systemd may take to read what it was sent, in seconds.
-const TAKEN: i64 = 5;
+use crate::mount_point::{self, MountPoint, MountPointError};
 
 /// Mounts that may lie over each other at one place, by mistake.
 const STACKED: usize = 16;
@@ -32,6 +24,7 @@ pub(super) fn run(command: ServiceCommand) -> Result<(), Failure> {
     match command {
         ServiceCommand::Mount(args) => mount(args),
         ServiceCommand::Serve(args) => serve(args),
+        ServiceCommand::Stop { mount_point, unit } => stop(&mount_point, &unit),
         ServiceCommand::Heal { mount_point } => heal(&mount_point),
         ServiceCommand::Unmount { mount_point } => unmount(&mount_point),
     }
@@ -47,77 +40,93 @@ fn mount(args: MountArgs) -> Result<(), Failure> {
             .hint("the systemd unit calls this; without systemd use tfcfs supervise, or tfcfs mount"));
     }
     join_host_mounts()?;
-    let plan = plan(&args)?;
-    if mount_point::is_kept(&args.mount_point).map_err(|error| Failure::new(ExitCode::MountPoint, error.to_string()))? {
+    make(&args.mount_point).or_else(|failure| {
+        kept::refuse(failure.code).map_err(not_taken)?;
+        // The main process ends with the code that systemd heeds; why is said here.
+        eprintln!("{failure}");
+        Ok(())
+    })
+}
+
+/// Mounts unless that is done.
+fn make(mount_point: &Path) -> Result<(), Failure> {
+    let unusable = |error: MountPointError| Failure::new(ExitCode::MountPoint, error.to_string());
+    if mount_point::is_kept(mount_point).map_err(unusable)? {
         return Ok(());
     }
-    let connection = app::connect(&plan)?;
-    let id = uuid::Uuid::now_v7().simple().to_string();
-    let device = if connection.resends() { DEVICE_THAT_RESENDS } else { DEVICE };
+    if mount_point::inspect(mount_point).map_err(unusable)? == MountPoint::Missing {
+        std::fs::create_dir_all(mount_point).map_err(|error| {
+            let text = format!("the mount point {} cannot be made: {error}", mount_point.display());
+            Failure::new(ExitCode::MountPoint, text).hint("make the directory, or name another in the unit")
+        })?;
+    }
+    let connection = app::connect(&MountPlan {
+        mount_point: mount_point.to_owned(),
+        // The one who serves is not the one who mounts.
+        settings: Settings { allow_other: true, ..Settings::default() },
+        settings_file: None,
+        ephemeral: false,
+        reaper: None,
+    })?;
     HandleFile::create()
         .and_then(|handles| {
-            store(&format!("{HANDLES}{id}"), &handles)?;
-            store(&format!("{device}{id}"), connection.device())?;
-            wait_until_taken()
+            // The sandbox of the one who serves shows it the mount point read-only.
+            let tree = connection.tree(mount_point)?;
+            kept::keep(connection.device(), &handles, &tree, connection.resends())
         })
-        .map_err(|error| {
-            Failure::new(ExitCode::Internal, format!("systemd did not take the mount: {error}"))
-                .hint("the unit needs NotifyAccess=exec and FileDescriptorStoreMax=4")
-        })?;
+        .map_err(not_taken)?;
     connection.leave();
     Ok(())
+}
+
+fn not_taken(error: io::Error) -> Failure {
+    Failure::new(ExitCode::Internal, format!("systemd did not take the mount: {error}"))
+        .hint("the unit needs NotifyAccess=exec and FileDescriptorStoreMax=8")
 }
 
 fn serve(args: MountArgs) -> Result<(), Failure> {
     let args = args.fold_options()?;
     refuse_ephemeral(&args, "service")?;
     log::start(&args)?;
-    let internal =
-        |error| Failure::new(ExitCode::Internal, format!("the files that systemd keeps cannot be read: {error}"));
-    let mut kept = Vec::new();
-    for (number, name) in sd_notify::listen_fds_with_names().map_err(internal)? {
-        kept.push((name, inherited::take(number).map_err(internal)?));
+    let kept = kept::take().map_err(|error| {
+        Failure::new(ExitCode::Internal, format!("the files that systemd keeps cannot be read: {error}"))
+    })?;
+    match kept {
+        Kept::Connection { device, handles, tree, resends } => keep(&args, device, handles, tree, resends),
+        Kept::Refused(code) => Err(Failure::new(code, "nothing could be mounted")
+            .hint("the lines of tfcfs service mount before this one say why")),
+        Kept::Nothing => Err(nothing(&args.mount_point)),
     }
-    let Some((device, handles, resends)) = choose(&mut kept) else {
-        let text = "systemd keeps no mount that lives";
-        return Err(Failure::new(ExitCode::MountGone, text)
-            .hint("the unit mounts anew at its next start; ExecStartPre=+tfcfs service mount and FileDescriptorStoreMax=4 belong to it"));
-    };
-    keep(&args, device, handles, resends)
 }
 
-/// The connection that lives, and its table; everything else is given back.
-fn choose(kept: &mut Vec<(String, OwnedFd)>) -> Option<(OwnedFd, OwnedFd, bool)> {
-    let mut found = None;
-    while found.is_none() {
-        let at =
-            kept.iter().rposition(|(name, _)| name.starts_with(DEVICE) || name.starts_with(DEVICE_THAT_RESENDS))?;
-        let (name, device) = kept.remove(at);
-        let resends = name.starts_with(DEVICE_THAT_RESENDS);
-        let id = name.rsplit('-').next().unwrap_or_default();
-        let handles = kept.iter().position(|(other, _)| other.strip_prefix(HANDLES) == Some(id));
-        match handles {
-            Some(handles) if !connection::is_gone(device.as_fd()).unwrap_or(true) => {
-                found = Some((device, kept.remove(handles).1, resends));
-            }
-            _ => give_back(&name),
-        }
+fn nothing(mount_point: &Path) -> Failure {
+    if mount_point::inspect(mount_point).is_ok_and(|found| found == MountPoint::LiveTfcfs) {
+        let text = format!("{} is served by another tfcfs already", mount_point.display());
+        return Failure::new(ExitCode::MountPoint, text).hint("stop that one, or name another mount point");
     }
-    kept.drain(..).for_each(|(name, _)| give_back(&name));
-    found
+    Failure::new(ExitCode::MountGone, "systemd keeps no mount that lives").hint(
+        "the unit mounts anew at its next start; ExecStartPre=+tfcfs service mount and FileDescriptorStoreMax=8 belong to it",
+    )
 }
 
-fn give_back(name: &str) {
-    tracing::warn!(name, "a file that systemd kept belongs to no mount any more");
-    if let Err(error) = sd_notify::notify(&[NotifyState::FdStoreRemove, NotifyState::FdName(name)]) {
-        tracing::warn!(%error, "systemd could not be told");
-    }
+/// Takes the mount away first, so that whoever serves it knows that this is the end and no restart, and ends what policy says.
+fn stop(mount_point: &Path, unit: &str) -> Result<(), Failure> {
+    let is_stop = job::is_stop(unit).map_err(|error| {
+        Failure::new(ExitCode::Internal, format!("it cannot be told whether {unit} is stopped or restarted: {error}"))
+            .hint("the mount stays until tfcfs-umount.service takes it away; what is to be revoked is revoked by the next start")
+    })?;
+    if is_stop { unmount(mount_point) } else { Ok(()) }
 }
 
 /// A server that ended with an error has said that nobody can serve: the mount must not keep its readers waiting.
 fn heal(mount_point: &Path) -> Result<(), Failure> {
     let of = |name| std::env::var(name).unwrap_or_default();
-    if of("EXIT_CODE") == "exited" && of("EXIT_STATUS") != "0" { unmount(mount_point) } else { Ok(()) }
+    if needs_healing(&of("EXIT_CODE"), &of("EXIT_STATUS")) { unmount(mount_point) } else { Ok(()) }
+}
+
+/// With [`ExitCode::MountPoint`] the place is somebody else's.
+fn needs_healing(how: &str, status: &str) -> bool {
+    how == "exited" && status.parse().is_ok_and(|code: i32| code != 0 && code != ExitCode::MountPoint as i32)
 }
 
 fn unmount(mount_point: &Path) -> Result<(), Failure> {
@@ -147,44 +156,22 @@ fn join_host_mounts() -> Result<(), Failure> {
     nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWNS).map_err(|error| fail(error.into()))
 }
 
-fn store(name: &str, file: impl AsFd) -> io::Result<()> {
-    // With polling, systemd would wake for each request that the kernel has for us.
-    let states = [NotifyState::FdStore, NotifyState::FdName(name), NotifyState::Custom("FDPOLL=0")];
-    sd_notify::notify_with_fds(&states, &[file.as_fd()])
-}
-
-/// What was sent before is lost if we end before it was read.
-fn wait_until_taken() -> io::Result<()> {
-    use rustix::event::{PollFd, PollFlags, poll};
-    let (end, barrier) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    sd_notify::notify_with_fds(&[NotifyState::Custom("BARRIER=1")], &[barrier.as_fd()])?;
-    drop(barrier);
-    let limit = rustix::time::Timespec { tv_sec: TAKEN, tv_nsec: 0 };
-    match poll(&mut [PollFd::new(&end, PollFlags::empty())], Some(&limit))? {
-        0 => Err(io::ErrorKind::TimedOut.into()),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn any() -> OwnedFd {
-        std::fs::File::open("/dev/null").unwrap().into()
-    }
-
     #[test]
-    fn a_device_without_its_table_is_given_back() {
-        let mut kept = vec![("fuse9-a".into(), any()), ("handles-b".into(), any()), ("strange".into(), any())];
-        assert!(choose(&mut kept).is_none());
-    }
-
-    #[test]
-    fn the_newest_pair_that_belongs_together_is_taken() {
-        let names = ["fuse9-a", "handles-a", "handles-b", "fuse9-b", "fuse9-c"];
-        let mut kept = names.map(|name| (name.to_owned(), any())).into_iter().collect();
-        let (_, _, resends) = choose(&mut kept).unwrap();
-        assert!(resends && kept.is_empty());
+    fn only_what_nobody_can_serve_is_healed() {
+        for (how, status, heals) in [
+            ("exited", "75", true),
+            ("exited", "9", true),
+            ("exited", "0", false),
+            ("exited", "4", false),
+            ("killed", "KILL", false),
+            ("killed", "9", false),
+            ("", "", false),
+        ] {
+            assert_eq!(needs_healing(how, status), heals, "{how} {status}");
+        }
     }
 }

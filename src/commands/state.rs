@@ -34,7 +34,8 @@ pub(super) fn places(args: &StateArgs) -> Result<SealingKeySettings, Failure> {
     let named_whole = args.state.is_some() && args.sealing_key.is_some();
     let file = args.config.clone().or_else(|| default_file().filter(|_| !named_whole));
     let mut settings = match file {
-        Some(file) => Settings::load(&file).map_err(|error| Failure::new(ExitCode::Settings, error.to_string()))?,
+        Some(file) => Settings::load_without_credentials(&file)
+            .map_err(|error| Failure::new(ExitCode::Settings, error.to_string()))?,
         None => Settings::default(),
     };
     settings.state = args.state.clone().or(settings.state);

@@ -1,4 +1,4 @@
-//! `status`, `leases`, `roles`, `errors`, `events`: the mount's own files, made readable.
+//! `leases`, `roles`, `errors`, `events`: the mount's own files, made readable.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -18,33 +18,24 @@ use crate::exit::{ExitCode, Failure};
 /// How often `events --follow` looks for more.
 const FOLLOW: Duration = Duration::from_millis(250);
 
-fn parse(path: &str, text: &str) -> Result<Table, Failure> {
+pub(super) fn parse(path: &str, text: &str) -> Result<Table, Failure> {
     text.parse().map_err(|_| {
         Failure::new(ExitCode::NotMounted, format!("{path} is not what tfcfs writes"))
             .hint("is another version mounted?")
     })
 }
 
-fn to_json(table: &Table) -> Value {
+pub(super) fn to_json(table: &Table) -> Value {
     serde_json::to_value(table).unwrap_or(Value::Null)
 }
 
 /// A value as a table shows it: text without quotes, nothing for what is not there.
-fn cell(table: &Table, key: &str) -> String {
+pub(super) fn cell(table: &Table, key: &str) -> String {
     match table.get(key) {
         None => String::new(),
         Some(toml::Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     }
-}
-
-pub(super) fn status(look: &LookArgs) -> Result<(), Failure> {
-    let mount = find_mount(look.mount.as_deref())?;
-    let text = read(&mount, "status")?;
-    if look.json {
-        return print::json(&to_json(&parse("status", &text)?));
-    }
-    print::line(text.trim_end())
 }
 
 pub(super) fn leases(look: &LookArgs, role: Option<&str>) -> Result<(), Failure> {

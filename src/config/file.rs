@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
-use super::{ProxySetting, Settings, SettingsError};
+use super::{Credentials, ProxySetting, Settings, SettingsError};
 use super::{audit, token_file};
 use crate::adapters::accounts::SystemAccounts;
 use crate::domain::anchor::{Access, Address, DEFAULT_ADDRESS, DEFAULT_BASE_PATH};
@@ -24,6 +24,7 @@ const KEYS: &[&str] = &[
     "rotate_deadline",
     "deadline",
     "delete_grace",
+    "revoke_on_stop",
     "rate",
     "ca_file",
     "proxy",
@@ -57,11 +58,11 @@ const LONGEST_PROGRAM: usize = 15;
 
 type Result<T> = std::result::Result<T, DocumentError>;
 
-pub(super) fn load(path: &Path) -> std::result::Result<Settings, SettingsError> {
+pub(super) fn load(path: &Path, credentials: Credentials) -> std::result::Result<Settings, SettingsError> {
     let fail = |message: String| SettingsError { path: path.to_owned(), message };
     let bytes = read(path).map_err(|error| fail(format!("cannot be read: {error}; correct the path or its mode")))?;
     let base = path.parent().unwrap_or(Path::new("/"));
-    parse(&bytes, base).map_err(|error| fail(error.message))
+    parse(&bytes, base, credentials).map_err(|error| fail(error.message))
 }
 
 /// No more than what shows that it is too large, of `/dev/zero` as well.
@@ -71,9 +72,9 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn parse(bytes: &[u8], base: &Path) -> Result<Settings> {
+fn parse(bytes: &[u8], base: &Path, credentials: Credentials) -> Result<Settings> {
     let mut table = read_toml(bytes)?;
-    let anchors = section(&mut table, "anchors", |table, place| anchor(table, place, base))?;
+    let anchors = section(&mut table, "anchors", |table, place| anchor(table, place, base, credentials))?;
     let roles = section(&mut table, "roles", |table, place| RoleSpec::from_table(table, &SystemAccounts, place))?;
     let audit = audit::take(&mut table, base)?;
     let mut fields = Fields::new(table, KEYS, "")?;
@@ -99,6 +100,7 @@ fn parse(bytes: &[u8], base: &Path) -> Result<Settings> {
         delete_grace: fields
             .time_within("delete_grace", &(Duration::ZERO..=LONGEST_GRACE))?
             .unwrap_or(standard.delete_grace),
+        revoke_on_stop: fields.flag("revoke_on_stop")?.unwrap_or(standard.revoke_on_stop),
         rate: fields.number("rate", 1, 10_000)?.unwrap_or(standard.rate),
         ca_file: path(&mut fields, "ca_file")?,
         proxy: proxy(&mut fields)?,
@@ -167,7 +169,7 @@ where
     table.take_tables(section)?.into_iter().map(one).collect()
 }
 
-fn anchor(table: Table, place: &str, base: &Path) -> Result<Access> {
+fn anchor(table: Table, place: &str, base: &Path, credentials: Credentials) -> Result<Access> {
     let mut fields = Fields::new(table, ANCHOR_KEYS, place)?;
     if fields.take("token").is_some() {
         return Err(fields.wrong(
@@ -193,7 +195,7 @@ fn anchor(table: Table, place: &str, base: &Path) -> Result<Access> {
     let Some(file) = fields.text("token_file")? else {
         return Err(fields.wrong("token_file", "is missing: name a file that holds the token, mode 0600"));
     };
-    let token = token_file::read(&base.join(file))
+    let token = token_file::read(&file, base, credentials)
         .map_err(|what| fields.wrong_at("token_file", &format!("{place}: token_file {what}")))?;
     Ok(Access { address, token, owner: None })
 }

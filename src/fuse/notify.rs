@@ -3,20 +3,23 @@
 //! Never called from a handler's thread and never under a lock: anything else deadlocks beyond kill -9 (fuse-nodes 4). All
 //! of these threads may stand still in the kernel, so each has a device of its own: see [`super::device`].
 
-use std::fs::OpenOptions;
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
 use async_trait::async_trait;
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use tokio::sync::oneshot;
 
 use super::device::{Device, Own};
 use super::{Polls, notice};
 use crate::vfs::{Change, Ino, Kernel, Secret, Vfs};
+
+/// How our own file is opened to be announced.
+const ANNOUNCE: OFlags = OFlags::WRONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 
 /// Threads that make pages true.
 const PAGE_THREADS: usize = 2;
@@ -47,7 +50,7 @@ impl KernelSide {
         vfs: &Arc<Vfs>,
         mount: BorrowedFd<'_>,
         own: Own,
-        mount_point: PathBuf,
+        place: Place<'_>,
         polls: Polls,
     ) -> io::Result<Arc<Self>> {
         let mount = mount.as_raw_fd();
@@ -55,11 +58,12 @@ impl KernelSide {
         let vfs = Arc::downgrade(vfs);
         let untold = Arc::new(AtomicUsize::new(0));
         let told = untold.clone();
-        apart("tfcfs-notify", mount, own, move |device| {
+        let Place { mount_point, tree } = place;
+        apart("tfcfs-notify", mount, own, tree.map(|tree| tree.as_raw_fd()), move |device, tree| {
             if let Some(vfs) = vfs.upgrade() {
                 vfs.set_announcer(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs());
             }
-            let teller = Teller { device, mount_point, polls };
+            let teller = Teller { device, mount_point, tree, polls };
             for change in queue {
                 teller.tell(change);
                 told.fetch_sub(1, Ordering::AcqRel);
@@ -77,7 +81,7 @@ impl KernelSide {
             let (sender, queue) = mpsc::channel();
             let rewritten = rewritten.clone();
             let told = untold.clone();
-            apart("tfcfs-pages", mount, own, move |device| {
+            apart("tfcfs-pages", mount, own, None, move |device, _| {
                 for Rewrite { node, bytes, done } in queue {
                     rewrite(&device, node, &bytes);
                     told.fetch_sub(1, Ordering::AcqRel);
@@ -100,13 +104,27 @@ impl KernelSide {
     }
 }
 
+/// Where our own files are found, for our own announcements.
+pub(super) struct Place<'a> {
+    /// By its path.
+    pub(super) mount_point: PathBuf,
+    /// Or in a copy of the mount that nothing else sees: where the path is read-only to us, or not ours to see.
+    pub(super) tree: Option<BorrowedFd<'a>>,
+}
+
 /// Starts a thread with a device of its own, and returns once it has it.
-fn apart(name: &str, mount: RawFd, own: Own, work: impl FnOnce(Device) + Send + 'static) -> io::Result<()> {
+fn apart(
+    name: &str,
+    mount: RawFd,
+    own: Own,
+    other: Option<RawFd>,
+    work: impl FnOnce(Device, Option<OwnedFd>) + Send + 'static,
+) -> io::Result<()> {
     let (ready, is_ready) = mpsc::channel();
-    std::thread::Builder::new().name(name.into()).spawn(move || match Device::apart(mount, own) {
-        Ok(device) => {
+    std::thread::Builder::new().name(name.into()).spawn(move || match Device::apart(mount, own, other) {
+        Ok((device, other)) => {
             let _ = ready.send(Ok(()));
-            work(device);
+            work(device, other);
         }
         Err(error) => _ = ready.send(Err(error)),
     })?;
@@ -150,6 +168,7 @@ fn rewrite(device: &Device, node: Ino, bytes: &[u8]) {
 struct Teller {
     device: Device,
     mount_point: PathBuf,
+    tree: Option<OwnedFd>,
     polls: Polls,
 }
 
@@ -185,25 +204,21 @@ impl Teller {
     /// The name goes between the open and the write: whoever is woken by the write and opens the name at once would else
     /// put the new node there first, and then nothing tells those who watch the old one that it is gone (DELETE_SELF).
     fn announce(&self, path: &str, remove: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        let path = self.mount_point.join(path);
-        let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
-        let Ok(mut file) = OpenOptions::new().write(true).custom_flags(flags).open(&path) else {
-            touch(&path);
-            return remove();
+        let opened = match &self.tree {
+            Some(tree) => openat(tree, path, ANNOUNCE, Mode::empty()),
+            None => openat(CWD, self.mount_point.join(path), ANNOUNCE, Mode::empty()),
+        };
+        let mut file = match opened {
+            Ok(file) => File::from(file),
+            Err(error) => {
+                tracing::debug!(%error, "a change could not be announced to inotify");
+                return remove();
+            }
         };
         let removed = remove();
         if let Err(error) = file.write_all(b"\n") {
             tracing::debug!(%error, "a change could not be announced to inotify");
         }
         removed
-    }
-}
-
-fn touch(path: &Path) {
-    let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
-    let times = rustix::fs::Timestamps { last_access: now, last_modification: now };
-    let follow = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-    if let Err(error) = rustix::fs::utimensat(rustix::fs::CWD, path, &times, follow) {
-        tracing::debug!(%error, "a change could not be announced to inotify");
     }
 }

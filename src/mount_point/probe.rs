@@ -128,7 +128,7 @@ fn steps(path: &Path) -> Vec<PathBuf> {
 }
 
 /// Runs `work` in a thread that is left to itself if it takes longer than `patience`, or cannot be started.
-fn within<T: Send + 'static>(patience: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+pub(crate) fn within<T: Send + 'static>(patience: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (done, result) = mpsc::channel();
     let started = std::thread::Builder::new().name("tfcfs-probe".into()).spawn(move || {
         let _ = done.send(work());

@@ -115,6 +115,8 @@ pub struct DestinationHealth {
     pub lines: u64,
     /// Lines that it does not have.
     pub dropped: u64,
+    /// Since when attempts fail; `None` when the last one succeeded.
+    pub failing_since: Option<Timestamp>,
     /// Why the last attempt failed; `None` when it succeeded.
     pub error: Option<String>,
 }

@@ -38,6 +38,9 @@ struct Status<'a> {
     last_error: Option<String>,
     leases: Leases,
     revocations: Revocations,
+    /// Only while it cannot be written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ledger: Option<LedgerTrouble>,
     #[serde(skip_serializing_if = "Option::is_none")]
     audit: Option<Audit>,
     upstream: HashMap<String, Upstream>,
@@ -61,6 +64,12 @@ struct Revocations {
 }
 
 #[derive(Serialize)]
+struct LedgerTrouble {
+    failing_since: String,
+    error: String,
+}
+
+#[derive(Serialize)]
 struct Audit {
     required: bool,
     #[serde(flatten)]
@@ -74,6 +83,8 @@ struct Destination {
     dropped: u64,
     /// Only while it cannot be written.
     #[serde(skip_serializing_if = "Option::is_none")]
+    failing_since: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
@@ -81,7 +92,8 @@ impl From<AuditHealth> for Audit {
     fn from(health: AuditHealth) -> Self {
         let destination = |of: DestinationHealth| {
             let place = of.place.display().to_string();
-            (of.name, Destination { place, lines: of.lines, dropped: of.dropped, error: of.error })
+            let failing_since = of.failing_since.map(stamp);
+            (of.name, Destination { place, lines: of.lines, dropped: of.dropped, failing_since, error: of.error })
         };
         Self { required: health.required, destinations: health.destinations.into_iter().map(destination).collect() }
     }
@@ -96,6 +108,12 @@ struct Upstream {
     server: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reachable: Option<bool>,
+    /// Only while no call succeeds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failing_since: Option<String>,
+    /// Only while the anchor's token is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused_since: Option<String>,
     /// Only when it is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     clock: Option<String>,
@@ -176,7 +194,7 @@ impl Vfs {
     pub(super) fn open_text(&self, caller: Caller, node: Node) -> Reply<Opened> {
         if node == Node::Fixed(Fixed::Events) {
             let seen = self.events.end();
-            let handle = self.opens.add(node.ino(), Open::Events { shift: None, seen });
+            let handle = self.opens.add(node.ino(), Open::Events { shift: None, inherited: false, seen });
             return Reply::Now(Ok(Opened { handle, direct: true, keep_cache: false, no_flush: true }));
         }
         let text = match self.text(node) {
@@ -281,18 +299,18 @@ impl Vfs {
     /// One line about how it stands, for a service manager.
     pub fn summary(&self) -> String {
         let pending = self.issuer.pending_summary().count;
-        let (roles, counts, addresses) = {
+        let (roles, counts, upstreams) = {
             let book = self.issuer.book();
-            let mut addresses: Vec<_> = book.anchors().map(|(_, entry)| entry.anchor.access.address.clone()).collect();
-            addresses.dedup_by(|a, b| a.origin() == b.origin());
-            (book.roles().count(), book.counts(self.issuer.now()), addresses)
+            let mut upstreams: Vec<_> = book.anchors().map(|(_, entry)| entry.anchor.access.clone()).collect();
+            upstreams.dedup_by(|a, b| a.address.same_server(&b.address));
+            (book.roles().count(), book.counts(self.issuer.now()), upstreams)
         };
         let mut line = format!("serving {roles} roles, {} leases held, {} lingering", counts.held, counts.lingering);
         if pending > 0 {
             line += &format!(", {pending} revocations pending");
         }
-        for address in addresses.iter().filter(|address| self.upstreams.health(address).reachable == Some(false)) {
-            line += &format!("; {} cannot be reached", address.origin());
+        for access in upstreams.iter().filter(|access| self.upstreams.health(access).reachable == Some(false)) {
+            line += &format!("; {} cannot be reached", access.address.origin());
         }
         line
     }
@@ -304,12 +322,14 @@ impl Vfs {
         let counts = book.counts(now);
         let upstream = book.anchors().map(|(name, entry)| {
             let access = &entry.anchor.access;
-            let health = self.upstreams.health(&access.address);
+            let health = self.upstreams.health(access);
             let upstream = Upstream {
                 address: access.address.origin().to_owned(),
                 owner: access.owner.as_ref().map(ToString::to_string),
                 server: health.server,
                 reachable: health.reachable,
+                failing_since: health.failing_since.map(stamp),
+                refused_since: health.refused_since.map(stamp),
                 clock: health.clock_offset.and_then(clock_sentence),
                 last_contact: health.last_contact.map(stamp),
                 last_error: health.last_error,
@@ -333,6 +353,11 @@ impl Vfs {
                 oldest: pending.oldest.map(stamp),
                 reason: pending.reason,
             },
+            ledger: self
+                .ledger
+                .get()
+                .and_then(|ledger| ledger.failing())
+                .map(|(since, error)| LedgerTrouble { failing_since: stamp(since), error }),
             audit: self.audit_health().map(Audit::from),
             upstream: upstream.collect(),
         })
@@ -343,7 +368,7 @@ impl Vfs {
         let pending = self.issuer.pending_summary();
         let book = self.issuer.book();
         let healths =
-            book.anchors().map(|(name, entry)| (name.to_string(), self.upstreams.health(&entry.anchor.access.address)));
+            book.anchors().map(|(name, entry)| (name.to_string(), self.upstreams.health(&entry.anchor.access)));
         let gauges = metrics::Gauges {
             version: self.settings.version,
             started_at: self.started_at,

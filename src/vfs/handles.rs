@@ -83,7 +83,7 @@ impl Vfs {
                     Open::Door { lease, bytes: bytes.clone(), direct, waited: false }
                 }
                 HandleKind::Text { size } => Open::Text(Arc::new(self.text_again(record.node, size))),
-                HandleKind::Events => Open::Events { shift: None, seen: 0 },
+                HandleKind::Events => Open::Events { shift: None, inherited: true, seen: 0 },
                 HandleKind::Draft => Open::Lost,
             };
             self.opens.adopt(record.handle, record.node, open);

@@ -31,8 +31,10 @@ pub enum Open {
     Text(Arc<Vec<u8>>),
     /// The growing list of events.
     Events {
-        /// What is added to an offset to get a position: set at the first read.
+        /// What is added to an offset, wrapping around, to get a position: set at the first read.
         shift: Option<u64>,
+        /// Its offsets are in the list of a former daemon: the next one continues here with its first line.
+        inherited: bool,
         /// Position up to which this handle has read, for `poll`.
         seen: u64,
     },

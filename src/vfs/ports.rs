@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::doors::Secret;
 use super::ino::Ino;
-use crate::domain::anchor::Address;
+use crate::domain::anchor::Access;
 
 /// The kernel side of the mount. Nothing here may be called with a lock held that a request handler takes
 /// (fuse-nodes 4: breaking that deadlocks beyond kill -9).
@@ -100,6 +100,10 @@ pub trait Callers: Send + Sync {
 pub struct Health {
     /// Whether the last call got an answer; `None` before the first.
     pub reachable: Option<bool>,
+    /// Since when no call succeeds; `None` while they do.
+    pub failing_since: Option<jiff::Timestamp>,
+    /// Since when it refuses the token that was asked about; `None` when that was accepted last, or never used.
+    pub refused_since: Option<jiff::Timestamp>,
     /// Last answer.
     pub last_contact: Option<jiff::Timestamp>,
     /// Last failure, as a sentence.
@@ -114,13 +118,19 @@ pub struct Health {
 
 /// Knows the health of upstreams.
 pub trait Upstreams: Send + Sync {
-    /// Of one.
-    fn health(&self, address: &Address) -> Health;
+    /// Of one, as called with that token.
+    fn health(&self, access: &Access) -> Health;
+}
+
+/// Knows whether the ledger can be written.
+pub trait LedgerHealth: Send + Sync {
+    /// Since when it cannot, and why; `None` when the last attempt succeeded.
+    fn failing(&self) -> Option<(jiff::Timestamp, String)>;
 }
 
 /// Nothing known.
 impl Upstreams for () {
-    fn health(&self, _: &Address) -> Health {
+    fn health(&self, _: &Access) -> Health {
         Health::default()
     }
 }

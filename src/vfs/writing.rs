@@ -172,12 +172,21 @@ impl Vfs {
                 Ok(slice(&bytes))
             }
             Some(Open::Text(bytes)) => Ok(slice(&bytes)),
-            Some(Open::Events { shift, .. }) => {
-                let shift = shift.unwrap_or_else(|| self.events.base().saturating_sub(offset));
-                let bytes = self.events.read(offset + shift, size);
-                let seen_now = offset + shift + bytes.len() as u64;
+            Some(Open::Events { shift, inherited, .. }) => {
+                let begin = || match inherited {
+                    true => self.events.base().wrapping_sub(offset),
+                    false => self.events.base().saturating_sub(offset),
+                };
+                let mut shift = shift.unwrap_or_else(begin);
+                if inherited && offset.wrapping_add(shift) > self.events.end() {
+                    // It went back to the beginning, as `tail` does when a file has become shorter.
+                    shift = begin();
+                }
+                let position = offset.wrapping_add(shift);
+                let bytes = self.events.read(position, size);
+                let seen_now = position.saturating_add(bytes.len() as u64);
                 self.opens.update(handle, |open| {
-                    if let Open::Events { shift: kept, seen } = open {
+                    if let Open::Events { shift: kept, seen, .. } = open {
                         (*kept, *seen) = (Some(shift), seen_now);
                     }
                 });

@@ -1,6 +1,6 @@
 //! One daemon in a test: issuer and tree over fake ports, and callers that walk paths as the kernel would.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,8 @@ use tfcfs::domain::ledger::Ledger;
 use tfcfs::domain::ports::{Clock, Store};
 use tfcfs::domain::role::Limits;
 use tfcfs::vfs::{
-    Attr, Caller, Callers, Change, Errno, Exit, Fixed, Ino, Kernel, Node, Opened, Relay, Secret, Vfs, VfsSettings,
+    Attr, Caller, Callers, Change, Errno, Exit, Fixed, HandleKind, HandleRecord, HandleTable, Ino, Kernel, Node,
+    Opened, Relay, Secret, Vfs, VfsSettings,
 };
 
 use super::ManualClock;
@@ -81,7 +82,32 @@ pub struct Machine {
     pub vfs: Arc<Vfs>,
     pub told: Arc<Told>,
     pub facts: Arc<Facts>,
+    pub kept: Arc<Kept>,
     keeper: tokio::task::JoinHandle<()>,
+}
+
+/// The open files of a connection that outlives its daemon.
+#[derive(Default)]
+pub struct Kept(Mutex<BTreeMap<u64, HandleRecord>>);
+
+impl Kept {
+    pub fn records(&self) -> Vec<HandleRecord> {
+        self.0.lock().values().copied().collect()
+    }
+}
+
+impl HandleTable for Kept {
+    fn put(&self, record: &HandleRecord) {
+        self.0.lock().insert(record.handle, *record);
+    }
+    fn set_poll(&self, handle: u64, poll: u64) {
+        if let Some(record) = self.0.lock().get_mut(&handle) {
+            record.poll = Some(poll);
+        }
+    }
+    fn remove(&self, handle: u64) {
+        self.0.lock().remove(&handle);
+    }
 }
 
 impl Drop for Machine {
@@ -150,15 +176,50 @@ impl Machine {
         Self::boot(clock, api, store, Options::default()).await
     }
 
+    /// The next process on the same state and the same connection to the kernel.
+    pub async fn hand_over(self) -> Self {
+        let (clock, api, store, kept) = (self.clock.clone(), self.api.clone(), self.store.clone(), self.kept.clone());
+        drop(self);
+        Self::boot_on(clock, api, store, Options::default(), kept, true).await
+    }
+
+    /// A daemon with the anchor configured, on a connection that outlives it.
+    pub async fn kept() -> Self {
+        let clock = ManualClock::new();
+        let api = FakeApi::new(clock.clone());
+        let store = Arc::new(tfcfs::adapters::memory_store::MemoryStore::default());
+        let machine = Self::boot_on(clock, api, store, Options::default(), Arc::default(), true).await;
+        machine.configure().await;
+        machine
+    }
+
     pub async fn boot(clock: Arc<ManualClock>, api: Arc<FakeApi>, store: Arc<dyn Store>, options: Options) -> Self {
+        Self::boot_on(clock, api, store, options, Arc::default(), false).await
+    }
+
+    async fn boot_on(
+        clock: Arc<ManualClock>,
+        api: Arc<FakeApi>,
+        store: Arc<dyn Store>,
+        options: Options,
+        kept: Arc<Kept>,
+        outlived: bool,
+    ) -> Self {
         let ledger = Ledger::new(store.clone());
         let contents = ledger.load().await.unwrap();
-        let book = Book::new(options.limits, contents, clock.now());
+        let mut book = Book::new(options.limits, contents, clock.now());
+        let records = kept.records();
+        for record in &records {
+            if let HandleKind::Door { lease, .. } = record.kind {
+                book.take_over(lease);
+            }
+        }
         ledger.reserve(book.serial_limit()).await.unwrap();
         let relay = Arc::new(Relay::default());
         let settings = IssuerSettings {
             host: "testhost".into(),
             delete_grace: Duration::from_secs(10),
+            revoke_on_stop: false,
             ephemeral: options.ephemeral,
             allow_organization_anchor_rotation: options.allow_organization_anchor_rotation,
         };
@@ -177,10 +238,13 @@ impl Machine {
         };
         let vfs = Vfs::new(issuer.clone(), facts.clone(), Arc::new(()), Arc::new(Names), vfs_settings).unwrap();
         relay.connect(&vfs);
+        if outlived {
+            vfs.take_over(kept.clone(), &records);
+        }
         let told = Arc::new(Told::default());
         vfs.attach(told.clone());
         let keeper = tokio::spawn(issuer.clone().keep_time());
-        Self { clock, api, store, issuer, vfs, told, facts, keeper }
+        Self { clock, api, store, issuer, vfs, told, facts, kept, keeper }
     }
 
     pub fn clock_now(&self) -> jiff::Timestamp {
@@ -234,6 +298,13 @@ impl Machine {
 
     pub async fn open(&self, path: &str) -> Result<Opened, Errno> {
         self.open_as(root(), path, libc::O_RDONLY).await.map(|(_, opened)| opened)
+    }
+
+    /// Opens, and keeps the handle for the next process as the kernel edge does; `number` is the kernel's of the request.
+    pub async fn hold(&self, path: &str, number: u64) -> Opened {
+        let opened = self.open(path).await.unwrap();
+        self.vfs.keep_handle(opened.handle, number);
+        opened
     }
 
     pub fn read(&self, opened: &Opened) -> Result<String, Errno> {

@@ -12,10 +12,10 @@ use rustix::process::Signal;
 use super::support::{Daemon, Holder, Site, errno_of, eventually};
 
 /// A filesystem of its own for the state, taken away when dropped.
-struct Disk(PathBuf);
+pub struct Disk(PathBuf);
 
 impl Disk {
-    fn tmpfs(site: &Site, size: &str) -> Self {
+    pub fn tmpfs(site: &Site, size: &str) -> Self {
         let path = Self::place(site);
         let options = std::ffi::CString::new(format!("size={size},mode=0700")).unwrap();
         mount("tmpfs", &path, "tmpfs", MountFlags::empty(), Some(options.as_c_str())).unwrap();
@@ -38,11 +38,15 @@ impl Disk {
         path
     }
 
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
     fn read_only(&self) {
         mount_remount(&self.0, MountFlags::RDONLY, "").unwrap();
     }
 
-    fn fill(&self) {
+    pub fn fill(&self) {
         // In ever smaller pieces, until not one byte more fits.
         let filler = self.0.join("filler");
         for size in ["64k", "4k", "1"] {
@@ -50,7 +54,7 @@ impl Disk {
         }
     }
 
-    fn free(&self) {
+    pub fn free(&self) {
         fs::remove_file(self.0.join("filler")).unwrap();
     }
 }

@@ -4,13 +4,13 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Signal, kill_process, test_kill_process};
 
 use super::support::{Bound, Daemon, Site, errno_of, eventually};
 use crate::fake::{Calls, Fault, Route};
+use crate::load::Load;
 
 fn daemon() -> Daemon {
     let site = Site::new();
@@ -63,114 +63,26 @@ fn a_copy_of_an_open_file_may_be_closed_before_and_after() {
     eventually("the last close revoked it", || daemon.made().is_empty());
 }
 
-/// Programs that read all the time, in as many ways.
-struct Load {
-    over: Arc<AtomicBool>,
-    readers: Vec<(&'static str, JoinHandle<Seen>)>,
-}
-
-#[derive(Default)]
-struct Seen {
-    wrong: Vec<String>,
-    reads: u64,
-    longest: Duration,
-}
-
-impl Load {
-    fn start(daemon: &Daemon) -> Self {
-        let over = Arc::new(AtomicBool::new(false));
-        let mut load = Self { over, readers: Vec::new() };
-        let token = daemon.at("creds/app/token");
-        let expected = fs::read_to_string(&token).unwrap();
-        let held = File::open(&token).unwrap();
-        let same =
-            move |found: &str, expected: &str| if found == expected { Ok(()) } else { Err(format!("{found:?}")) };
-        {
-            let (token, expected) = (token.clone(), expected.clone());
-            load.add("open", move || same(&fs::read_to_string(&token).map_err(|e| e.to_string())?, &expected));
-        }
-        {
-            let expected = expected.clone();
-            load.add("held", move || {
-                let mut bytes = [0; 256];
-                let size = held.read_at(&mut bytes, 0).map_err(|e| e.to_string())?;
-                same(std::str::from_utf8(&bytes[..size]).unwrap(), &expected)
-            });
-        }
-        let unshared = daemon.at("creds/each/token");
-        let live: Arc<Site> = Arc::clone(daemon);
-        load.add("unshared", move || {
-            let found = fs::read_to_string(&unshared).map_err(|e| e.to_string())?;
-            if live.fake.token_of_secret(&found).is_some() {
-                Ok(())
-            } else {
-                Err(format!("{found:?} was never issued"))
-            }
-        });
-        let dir = daemon.at("creds/app");
-        load.add("list", move || {
-            let count = fs::read_dir(&dir).map_err(|e| e.to_string())?.count();
-            if count == 4 { Ok(()) } else { Err(format!("{count} names")) }
-        });
-        let status = daemon.at("status");
-        load.add("status", move || {
-            let text = fs::read_to_string(&status).map_err(|e| e.to_string())?;
-            if text.contains("version") { Ok(()) } else { Err(format!("{text:?}")) }
-        });
-        load.add("stat", move || {
-            let size = fs::metadata(&token).map_err(|e| e.to_string())?.len();
-            if size == expected.len() as u64 { Ok(()) } else { Err(format!("{size} bytes")) }
-        });
-        load
-    }
-
-    fn add(&mut self, name: &'static str, mut read: impl FnMut() -> Result<(), String> + Send + 'static) {
-        let over = self.over.clone();
-        let reader = std::thread::spawn(move || {
-            let mut seen = Seen::default();
-            while !over.load(Ordering::Relaxed) {
-                let start = Instant::now();
-                if let Err(what) = read() {
-                    seen.wrong.push(what);
-                }
-                seen.reads += 1;
-                seen.longest = seen.longest.max(start.elapsed());
-            }
-            seen
-        });
-        self.readers.push((name, reader));
-    }
-
-    /// Ends it; nothing may have gone wrong. Returns the longest read.
-    fn end(self, daemon: &Daemon) -> Duration {
-        self.over.store(true, Ordering::Relaxed);
-        let mut longest = Duration::ZERO;
-        for (name, reader) in self.readers {
-            let Seen { wrong, reads, longest: stall } = reader.join().unwrap();
-            println!("{name}: {reads} reads, the longest took {stall:?}");
-            let few: Vec<_> = wrong.iter().take(3).collect();
-            assert!(wrong.is_empty() && reads > 0, "{name}: {} of {reads}: {few:?}\n{}", wrong.len(), daemon.log());
-            longest = longest.max(stall);
-        }
-        longest
-    }
-}
-
 fn loaded() -> Daemon {
     let daemon = with_role("ttl = \"10m\"");
     daemon.write("roles/each", &daemon.team_role("share = \"open\"\nttl = \"1s\"\nmax_leases = 100000"));
     daemon
 }
 
+fn load(daemon: &Daemon) -> Load {
+    let site: Arc<Site> = Arc::clone(daemon);
+    Load::start(&daemon.at(""), move |token| site.fake.token_of_secret(token).is_some())
+}
+
 #[test]
 fn no_reader_sees_a_kill() {
     let daemon = loaded();
-    let load = Load::start(&daemon);
+    let load = load(&daemon);
     for _ in 0..10 {
         daemon.kill_server();
         std::thread::sleep(Duration::from_millis(700));
     }
-    println!("10 kills: nobody waited longer than {:?}", load.end(&daemon));
+    println!("10 kills: nobody waited longer than {:?}", load.end(|| daemon.log()));
 }
 
 /// A thread of the killed server may stand in the kernel, which waits for a reader, who waits for an answer.
@@ -240,12 +152,12 @@ fn a_supervisor_killed_amid_changes_leaves_nobody_hanging() {
 fn a_server_that_hangs_is_replaced() {
     let daemon = loaded();
     let former = daemon.server().unwrap();
-    let load = Load::start(&daemon);
+    let load = load(&daemon);
     std::thread::sleep(Duration::from_millis(100));
     kill_process(former, Signal::STOP).unwrap();
     eventually("another server", || daemon.server().is_some_and(|server| server != former));
     std::thread::sleep(Duration::from_millis(300));
-    let longest = load.end(&daemon);
+    let longest = load.end(|| daemon.log());
     println!("stopped: nobody waited longer than {longest:?}");
     assert!(longest < Duration::from_secs(9), "{longest:?}");
 }
@@ -389,6 +301,20 @@ fn a_stop_unmounts_and_revokes_what_policy_says() {
     let made = daemon.made();
     assert_eq!(made.len(), 1, "{made:?}");
     assert!(daemon.fake.is_live(&kept));
+}
+
+/// A signal that comes before the server listens would only kill it.
+#[test]
+fn a_stop_right_after_a_kill_ends_what_policy_says_as_well() {
+    for _ in 0..5 {
+        let mut daemon = with_role("on_close = \"revoke\"");
+        let file = File::open(daemon.at("creds/app/token")).unwrap();
+        kill_process(daemon.server().unwrap(), Signal::KILL).unwrap();
+        let (status, _) = daemon.stop(Signal::TERM);
+        assert!(status.success(), "{status}\n{}", daemon.log());
+        assert!(daemon.made().is_empty(), "{}", daemon.log());
+        drop(file);
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
@@ -83,7 +84,14 @@ impl Shared {
         let health = |sink: &dyn Sink| {
             let former = state.health.iter().find(|place| place.name == sink.name());
             let (lines, dropped) = former.map_or((0, 0), |place| (place.lines, place.dropped));
-            DestinationHealth { name: sink.name(), place: sink.place().to_owned(), lines, dropped, error: None }
+            DestinationHealth {
+                name: sink.name(),
+                place: sink.place().to_owned(),
+                lines,
+                dropped,
+                failing_since: None,
+                error: None,
+            }
         };
         let health: Vec<DestinationHealth> = sinks.iter().map(|sink| health(&**sink)).collect();
         self.on.store(!sinks.is_empty(), Ordering::Release);
@@ -168,7 +176,7 @@ pub(super) fn run(shared: &Shared, clock: &dyn Clock, callers: &dyn Callers) {
                 place.why = format!("more than {QUEUE} lines waited to be written");
             }
             let written = place.write(&lines, clock);
-            tell(shared, place, &written, lines.len());
+            tell(shared, place, &written, lines.len(), clock.now());
             if let Some(error) = &written.error {
                 failures.push((written.whole, format!("{}: {error}", place.sink.place().display())));
             }
@@ -214,7 +222,7 @@ impl Destination {
 }
 
 /// `status` and the log hear how it went.
-fn tell(shared: &Shared, place: &Destination, written: &Written, lines: usize) {
+fn tell(shared: &Shared, place: &Destination, written: &Written, lines: usize, now: Timestamp) {
     let mut state = shared.state.lock();
     let path = place.sink.place().to_owned();
     let Some(health) = state.health.iter_mut().find(|other| other.name == place.sink.name()) else { return };
@@ -224,6 +232,7 @@ fn tell(shared: &Shared, place: &Destination, written: &Written, lines: usize) {
     let changed = error.is_some() != health.error.is_some();
     // What the former place met is no news of the new one.
     if health.place == path {
+        health.failing_since = error.as_ref().map(|_| health.failing_since.unwrap_or(now));
         health.error = error.clone();
     }
     drop(state);

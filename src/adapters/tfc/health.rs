@@ -19,6 +19,8 @@ pub struct UpstreamHealth {
     pub last_error: Option<(Timestamp, String)>,
     /// Whether the last attempt got an answer.
     pub reachable: bool,
+    /// Since when no call succeeds; `None` while they do.
+    pub failing_since: Option<Timestamp>,
     /// Requests sent, by method and outcome.
     pub calls: Vec<CallCount>,
     /// `TFP-API-Version`, e.g. `2.6`.
@@ -63,6 +65,7 @@ struct Entry {
     last_contact: Option<Timestamp>,
     last_error: Option<(Timestamp, String)>,
     reachable: bool,
+    failing_since: Option<Timestamp>,
     calls: BTreeMap<(&'static str, &'static str), u64>,
     signs: Signs,
     clock_offset: Option<SignedDuration>,
@@ -104,6 +107,16 @@ impl Observed {
         self.with(origin, |entry| entry.last_error = Some((now, sentence)));
     }
 
+    /// It does not work.
+    pub(super) fn failing(&self, origin: &str, now: Timestamp) {
+        self.with(origin, |entry| entry.failing_since = entry.failing_since.or(Some(now)));
+    }
+
+    /// It works: it said yes, or no.
+    pub(super) fn works(&self, origin: &str) {
+        self.with(origin, |entry| entry.failing_since = None);
+    }
+
     fn with(&self, origin: &str, act: impl FnOnce(&mut Entry)) {
         let mut map = self.0.lock();
         match map.get_mut(origin) {
@@ -130,6 +143,7 @@ impl Entry {
             last_contact: self.last_contact,
             last_error: self.last_error.clone(),
             reachable: self.reachable,
+            failing_since: self.failing_since,
             calls: self.calls.iter().map(call).collect(),
             api_version: self.signs.api_version.clone(),
             app_name: self.signs.app_name.clone(),

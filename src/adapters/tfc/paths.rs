@@ -68,6 +68,11 @@ pub(super) fn token(id: &str) -> Result<String, ApiError> {
     Ok(format!("authentication-tokens/{}", escape(id)?))
 }
 
+/// One organization.
+pub(super) fn organization(name: &str) -> Result<String, ApiError> {
+    Ok(format!("organizations/{}", escape(name)?))
+}
+
 /// The teams of an organization.
 pub(super) fn teams(organization: &str) -> Result<String, ApiError> {
     Ok(format!("organizations/{}/teams", escape(organization)?))

@@ -14,6 +14,7 @@ use super::health::{self, Observed};
 use super::http::{Http, MEDIA_TYPE};
 use super::limiter::{Lane, Limiter, Urgency};
 use super::redact;
+use super::refusals::Refusals;
 use super::retry::{self, Failure, Repeat};
 use super::settings::{TfcError, TfcSettings};
 use crate::adapters::clock;
@@ -80,6 +81,7 @@ pub(super) struct Caller {
     http: Http,
     limiter: Limiter,
     pub(super) observed: Observed,
+    pub(super) refusals: Refusals,
 }
 
 /// How an attempt ended short of success.
@@ -96,7 +98,12 @@ impl Caller {
     /// # Errors
     /// See [`TfcError`].
     pub(super) fn new(settings: &TfcSettings) -> Result<Self, TfcError> {
-        Ok(Self { http: Http::new(settings)?, limiter: Limiter::new(settings.rate), observed: Observed::default() })
+        Ok(Self {
+            http: Http::new(settings)?,
+            limiter: Limiter::new(settings.rate),
+            observed: Observed::default(),
+            refusals: Refusals::default(),
+        })
     }
 
     /// Makes a call.
@@ -105,8 +112,12 @@ impl Caller {
     /// The failure of the last attempt. Its effect is unknown if that of any attempt was.
     pub(super) async fn call(&self, call: Call<'_>) -> Result<Answer, ApiError> {
         let result = self.attempts(&call).await;
-        if let Err(error) = &result {
-            self.note_failure(call.access, error);
+        match &result {
+            Ok(_) => {
+                self.observed.works(call.access.address.origin());
+                self.refusals.accepted(call.access);
+            }
+            Err(error) => self.note_failure(call.access, error),
         }
         result
     }
@@ -122,7 +133,16 @@ impl Caller {
 
     fn note_failure(&self, access: &Access, error: &ApiError) {
         let request = error.request_id.as_ref().map(|id| format!(" (request {id})")).unwrap_or_default();
-        self.observed.failed(access.address.origin(), format!("{error}{request}"), clock::wall());
+        let (origin, now) = (access.address.origin(), clock::wall());
+        self.observed.failed(origin, format!("{error}{request}"), now);
+        if is_upstreams(error.kind) {
+            self.observed.failing(origin, now);
+        } else {
+            self.observed.works(origin);
+        }
+        if error.kind == ApiErrorKind::Unauthorized {
+            self.refusals.refused(access, now);
+        }
     }
 
     async fn attempts(&self, call: &Call<'_>) -> Result<Answer, ApiError> {
@@ -290,6 +310,23 @@ fn request(call: &Call<'_>) -> Result<Request, Miss> {
     }
     *request.body_mut() = call.body.clone().map(Into::into);
     Ok(request)
+}
+
+/// Whether such an error says that upstream itself does not work, and not what it thinks of the request.
+fn is_upstreams(kind: ApiErrorKind) -> bool {
+    match kind {
+        ApiErrorKind::Unreachable
+        | ApiErrorKind::Refused
+        | ApiErrorKind::Tls
+        | ApiErrorKind::Timeout
+        | ApiErrorKind::RateLimited
+        | ApiErrorKind::Remote => true,
+        ApiErrorKind::Unauthorized
+        | ApiErrorKind::NotVisible
+        | ApiErrorKind::Invalid
+        | ApiErrorKind::DescriptionTaken
+        | ApiErrorKind::Lifetime => false,
+    }
 }
 
 fn exhausted(lane: &Lane) -> ApiError {
