@@ -62,6 +62,8 @@ pub struct Settings {
     pub deadline: Duration,
     /// Between the removal of a role and the revocation of its tokens.
     pub delete_grace: Duration,
+    /// A stop of `mount` or `supervise` revokes everything: the state may go with the container that it is in.
+    pub revoke_on_stop: bool,
     /// Calls a second for each owner of an anchor.
     pub rate: u32,
     /// Additional CA certificates, PEM.
@@ -104,6 +106,7 @@ impl Default for Settings {
             rotate_deadline: Duration::from_secs(30),
             deadline: Duration::from_secs(2),
             delete_grace: Duration::from_secs(10),
+            revoke_on_stop: false,
             rate: 20,
             ca_file: None,
             proxy: None,

@@ -65,6 +65,7 @@ fn a_full_file() {
         rotate_deadline = "20s"
         deadline = "1s"
         delete_grace = "15s"
+        revoke_on_stop = true
         rate = 10
         ca_file = "pki/ca.pem"
         proxy = "http://proxy.example:3128"
@@ -104,7 +105,7 @@ fn a_full_file() {
     assert_eq!(times.map(|time| time.as_secs()), [1800, 172_800, 5, 20]);
     assert_eq!((settings.deadline, settings.delete_grace), (Duration::from_secs(1), Duration::from_secs(15)));
     assert_eq!((settings.rate, settings.threads, settings.mode), (10, 4, 0o440));
-    assert!(settings.allow_organization_anchor_rotation);
+    assert!(settings.allow_organization_anchor_rotation && settings.revoke_on_stop);
     let audit = settings.audit.unwrap();
     assert_eq!((audit.file, audit.journald, audit.required), (at("audit.jsonl"), true, true));
     assert_eq!((settings.uid, settings.gid, settings.allow_other), (Some(0), Some(0), true));

@@ -62,6 +62,7 @@ impl Parts {
             host: host_name(),
             delete_grace: settings.delete_grace,
             ephemeral: plan.ephemeral,
+            revoke_on_stop: settings.revoke_on_stop,
             allow_organization_anchor_rotation: settings.allow_organization_anchor_rotation,
         };
         let runtime = tokio::runtime::Handle::current();

@@ -5,6 +5,9 @@ use std::path::Path;
 use crate::exit::{ExitCode, Failure};
 use crate::mount_point::{self, MountPoint};
 
+/// What FUSE is reached by.
+const DEVICE: &str = "/dev/fuse";
+
 /// Looks before mounting: replaces a dead mount of ours, refuses everything else that is in the way.
 pub(super) fn free(path: &Path) -> Result<(), Failure> {
     let fail = |text: String, hint: &str| Err(Failure::new(ExitCode::MountPoint, text).hint(hint));
@@ -34,12 +37,22 @@ pub(super) fn free(path: &Path) -> Result<(), Failure> {
 }
 
 pub(super) fn mount_failure(path: &Path, error: &std::io::Error) -> Failure {
-    let failure = Failure::new(ExitCode::MountPoint, format!("cannot mount on {}: {error}", path.display()));
-    failure.hint(match error.raw_os_error() {
-        Some(libc::ENOENT | libc::ENODEV) => "is /dev/fuse there? load the module: modprobe fuse",
+    let shown = path.display();
+    let missing = matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV));
+    // With the device there, what is missing is the helper that was asked when the kernel refused.
+    if missing && Path::new(DEVICE).exists() {
+        let text = format!("cannot mount on {shown}: not permitted, and there is no fusermount3 to do it");
+        return Failure::new(ExitCode::MountPoint, text).hint(
+            "mounting needs CAP_SYS_ADMIN (a container: --cap-add SYS_ADMIN), or fusermount3 (Debian package fuse3)",
+        );
+    }
+    Failure::new(ExitCode::MountPoint, format!("cannot mount on {shown}: {error}")).hint(match error.raw_os_error() {
+        _ if missing => "is /dev/fuse there? load the module: modprobe fuse; give it to a container: --device /dev/fuse",
         Some(libc::EPERM | libc::EACCES) => {
             "mounting needs root, or fusermount3 (Debian package fuse3); --allow-other as a user needs user_allow_other in /etc/fuse.conf"
         }
-        _ => "root can mount directly; other users need fusermount3 (Debian package fuse3)",
+        _ => {
+            "root can mount directly; other users need fusermount3 (Debian package fuse3); a container's AppArmor profile may forbid it (--security-opt apparmor=unconfined)"
+        }
     })
 }

@@ -102,6 +102,7 @@ const SETTINGS_ONLY: &[&str] = &[
     "rotate_deadline",
     "deadline",
     "delete_grace",
+    "revoke_on_stop",
     "rate",
     "ca_file",
     "proxy",

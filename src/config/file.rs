@@ -24,6 +24,7 @@ const KEYS: &[&str] = &[
     "rotate_deadline",
     "deadline",
     "delete_grace",
+    "revoke_on_stop",
     "rate",
     "ca_file",
     "proxy",
@@ -99,6 +100,7 @@ fn parse(bytes: &[u8], base: &Path) -> Result<Settings> {
         delete_grace: fields
             .time_within("delete_grace", &(Duration::ZERO..=LONGEST_GRACE))?
             .unwrap_or(standard.delete_grace),
+        revoke_on_stop: fields.flag("revoke_on_stop")?.unwrap_or(standard.revoke_on_stop),
         rate: fields.number("rate", 1, 10_000)?.unwrap_or(standard.rate),
         ca_file: path(&mut fields, "ca_file")?,
         proxy: proxy(&mut fields)?,

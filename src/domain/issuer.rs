@@ -59,8 +59,16 @@ pub struct IssuerSettings {
     pub delete_grace: Duration,
     /// Nothing survives this process: a stop revokes everything.
     pub ephemeral: bool,
+    /// A stop revokes everything, although the ledger survives it.
+    pub revoke_on_stop: bool,
     /// Anchors of organizations may be rotated, although a lost answer locks us out.
     pub allow_organization_anchor_rotation: bool,
+}
+
+impl IssuerSettings {
+    fn stop_ends_all(&self) -> bool {
+        self.ephemeral || self.revoke_on_stop
+    }
 }
 
 /// Makes, hands out, renews and revokes tokens.

@@ -159,6 +159,7 @@ impl Machine {
         let settings = IssuerSettings {
             host: "testhost".into(),
             delete_grace: Duration::from_secs(10),
+            revoke_on_stop: false,
             ephemeral: options.ephemeral,
             allow_organization_anchor_rotation: options.allow_organization_anchor_rotation,
         };

@@ -67,6 +67,25 @@ fn an_ephemeral_daemon_leaves_no_token() {
     assert!(site.made().is_empty());
 }
 
+/// The state of a container may go with it, so that no next start would revoke what is left.
+#[test]
+fn a_stop_that_is_to_revoke_everything_leaves_no_token() {
+    let site = Site::new();
+    site.settings("revoke_on_stop = true\n");
+    let mut daemon = site.supervise();
+    daemon.write("config", &site.anchor());
+    daemon.write("roles/app", &daemon.team_role(""));
+    daemon.write("roles/org", "organization = \"acme\"");
+    let (lingering, slot) = (daemon.read("creds/app/token"), daemon.read("creds/org/token"));
+    daemon.kill_server();
+    assert_eq!(daemon.read("creds/app/token"), lingering, "a crash revokes nothing");
+    let (status, took) = daemon.stop(Signal::TERM);
+    assert_eq!(status.code(), Some(0), "{}", daemon.log());
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(!daemon.fake.is_live(&lingering) && !daemon.fake.is_live(&slot));
+    assert!(daemon.made().is_empty());
+}
+
 #[test]
 fn a_second_signal_leaves_at_once() {
     let mut daemon = Daemon::ready();

@@ -486,7 +486,7 @@ impl Issuer {
                 for _ in 0..handles {
                     book.release(*serial, now);
                 }
-                if live && (by_policy || self.settings.ephemeral) {
+                if live && (by_policy || self.settings.stop_ends_all()) {
                     revoke.push(*serial);
                 }
             }

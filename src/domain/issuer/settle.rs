@@ -75,9 +75,9 @@ impl Issuer {
         }
     }
 
-    /// The role that shall have the slot's next token. A stop that keeps nothing makes none.
+    /// The role that shall have the slot's next token. A stop that ends everything makes none.
     fn slot_user(&self, intent: &LeaseRecord) -> Option<RoleName> {
-        let ends_all = self.settings.ephemeral && self.stopping.load(Ordering::Acquire);
+        let ends_all = self.settings.stop_ends_all() && self.stopping.load(Ordering::Acquire);
         self.book.lock().slot_user(intent).filter(|_| !ends_all)
     }
 
