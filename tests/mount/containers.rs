@@ -53,10 +53,13 @@ struct App(Child, PathBuf);
 impl App {
     /// `HostToContainer` and `rslave`, or nothing of that.
     fn start(host: &Host, bound: &Path, propagation: &str) -> Self {
-        let place = host.site.dir.path().parent().unwrap().join(format!(
-            "{}-app-{propagation}",
-            host.site.dir.path().file_name().unwrap().to_str().unwrap()
-        ));
+        let place = host
+            .site
+            .dir
+            .path()
+            .parent()
+            .unwrap()
+            .join(format!("{}-app-{propagation}", host.site.dir.path().file_name().unwrap().to_str().unwrap()));
         fs::create_dir_all(&place).unwrap();
         let script = format!(
             "mount --rbind '{}' '{1}' && mount --make-r{propagation} '{1}' && echo ready && exec sleep 600",
@@ -64,7 +67,10 @@ impl App {
             place.display()
         );
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "slave", "bash", "-c", &script]).stdout(Stdio::piped()).process_group(0);
+        command
+            .args(["--mount", "--propagation", "slave", "bash", "-c", &script])
+            .stdout(Stdio::piped())
+            .process_group(0);
         let mut child = command.spawn().unwrap();
         let mut ready = String::new();
         std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut ready).unwrap();
