@@ -266,7 +266,7 @@ pub struct MountArgs {
     /// Let other users in; modes and owners decide what they may read.
     #[arg(long, env = "TFCFS_ALLOW_OTHER", value_parser = FalseyValueParser::new())]
     pub allow_other: bool,
-    /// Options as mount(8) gives them: allow_other, config=FILE, state=DIR, ephemeral.
+    /// Options as mount(8) gives them: allow_other, config=FILE, state=DIR, ephemeral, x-mount.mkdir.
     #[arg(short = 'o', value_name = "OPTIONS", env = "TFCFS_OPTIONS", value_delimiter = ',')]
     pub options: Vec<String>,
     /// Return once the mount answers, and serve in the background.
@@ -278,6 +278,9 @@ pub struct MountArgs {
     /// How much to log: error, warn, info, debug, trace.
     #[arg(long, env = "TFCFS_LOG_LEVEL", default_value = "info")]
     pub log_level: String,
+    /// Of `-o x-mount.mkdir=MODE`: make the mount point if it is missing.
+    #[arg(skip)]
+    pub make_mount_point: Option<u32>,
 }
 
 fn exit_codes() -> String {
@@ -309,6 +312,17 @@ const IGNORED: &[&str] = &[
 
 const OPTIONS: &[&str] = &["allow_other", "config", "state", "ephemeral"];
 
+/// Of `x-mount.mkdir`, as mount(8) reads it.
+fn directory_mode(text: &str) -> Result<u32, Failure> {
+    if text.is_empty() {
+        return Ok(0o755);
+    }
+    u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777).ok_or_else(|| {
+        Failure::new(ExitCode::Usage, format!("mount option x-mount.mkdir: {text:?} is no mode of a directory"))
+            .hint("write x-mount.mkdir, or x-mount.mkdir=0755")
+    })
+}
+
 impl MountArgs {
     /// Moves what `-o` says to where the flags put it.
     ///
@@ -322,6 +336,7 @@ impl MountArgs {
                 ("ephemeral", "") => self.ephemeral = true,
                 ("config", file) if !file.is_empty() => self.config = Some(file.into()),
                 ("state", directory) if !directory.is_empty() => self.state = Some(directory.into()),
+                ("x-mount.mkdir", mode) => self.make_mount_point = Some(directory_mode(mode)?),
                 _ if name.is_empty() || IGNORED.contains(&name) || name.starts_with("x-") => {}
                 ("config" | "state", _) => {
                     let text = format!("mount option {name} needs a value: {name}=PATH");

@@ -8,6 +8,7 @@ mod probe;
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -63,6 +64,14 @@ pub enum MountPointError {
         /// What the system says.
         error: io::Error,
     },
+    /// It cannot be made.
+    #[error("{} cannot be made: {error}; make it by hand, or choose another place", .path.display())]
+    NotMade {
+        /// The path.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
     /// Nothing is mounted there.
     #[error("nothing is mounted on {}; `grep tfcfs /proc/self/mounts` shows what there is", .0.display())]
     NotMounted(PathBuf),
@@ -104,6 +113,18 @@ fn inspect_in(path: &Path, mounts: &[Mount]) -> Result<MountPoint, MountPointErr
         },
         Found::Mount(mount) => MountPoint::OtherFuse { fstype: mount.fstype.clone(), source: mount.source.clone() },
     })
+}
+
+/// Makes the directory if it is missing, and those above it.
+///
+/// # Errors
+/// As [`inspect`], and [`MountPointError::NotMade`].
+pub fn make(path: &Path, mode: u32) -> Result<(), MountPointError> {
+    if inspect(path)? != MountPoint::Missing {
+        return Ok(());
+    }
+    let made = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
+    made.map_err(|error| MountPointError::NotMade { path: path.to_owned(), error })
 }
 
 /// Where exactly the mount of ours is that `path` leads to. Touches nothing of it, so nobody need serve it.

@@ -282,6 +282,7 @@ fn wrong_command_lines() {
     mount(&["-o", "state="]).failed(2, &["mount option state needs a value: state=PATH"]);
     mount(&["-o", "config"]).failed(2, &["mount option config needs a value: config=PATH"]);
     mount(&["-o", "ephemeral=1"]).failed(2, &["mount option ephemeral takes no value"]);
+    mount(&["-o", "x-mount.mkdir=rwx"]).failed(2, &["x-mount.mkdir: \"rwx\" is no mode", "x-mount.mkdir=0755"]);
 }
 
 #[test]
@@ -294,6 +295,21 @@ fn mount_points_that_cannot_be_used() {
     // Whatever mount(8) adds is accepted: it comes as far as the mount point.
     let options = "rw,dev,suid,nosuid,nodev,noexec,relatime,_netdev,nofail,x-systemd.automount,allow_other,ephemeral";
     mount(&settings, &["-o", options, "-o", "noauto"]).failed(4, &["is not a directory"]);
+}
+
+#[test]
+fn a_mount_point_is_made_where_the_options_say_so() {
+    let tree = Tree::empty();
+    let settings = tree.put("settings", "");
+    for (place, option, mode) in [("a/b", "x-mount.mkdir", 0o755), ("c", "x-mount.mkdir=0700", 0o700)] {
+        let place = tree.text(place);
+        // It comes as far as the state.
+        run(&["mount", &place, "--config", &settings, "-o", option, "--state", &settings]).failed(6, &[]);
+        assert_eq!(fs::metadata(&place).unwrap().permissions().mode() & 0o777, mode, "{place}");
+    }
+    let options = ["--config", &settings, "-o", "x-mount.mkdir,ephemeral"];
+    run(&[&["mount", "/proc/none"][..], &options].concat())
+        .failed(4, &["/proc/none cannot be made", "make it by hand"]);
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod mount {
     mod audit;
     mod bad_config;
     mod bind_mounts;
+    mod containers;
     mod doctor;
     mod exec;
     mod exec_errors;

@@ -40,6 +40,7 @@ impl DoctorArgs {
     /// The same as arguments of `mount`.
     pub fn as_mount(self) -> MountArgs {
         MountArgs {
+            make_mount_point: None,
             mount_point: self.mount_point.unwrap_or_default(),
             config: self.config,
             state: self.state,

@@ -22,6 +22,7 @@ pub(super) fn mount(args: MountArgs) -> Result<(), Failure> {
     let is_child = std::env::var_os(CHILD).is_some();
     let args = args.fold_options()?;
     log::start(&args)?;
+    make_mount_point(&args)?;
     let plan = plan(&args)?;
     if args.daemon && !is_child {
         return in_background();
@@ -35,6 +36,12 @@ pub(super) fn mount(args: MountArgs) -> Result<(), Failure> {
             let _ = silence();
         }
     })
+}
+
+/// Where the options say so (`x-mount.mkdir`).
+pub(super) fn make_mount_point(args: &MountArgs) -> Result<(), Failure> {
+    let Some(mode) = args.make_mount_point else { return Ok(()) };
+    mount_point::make(&args.mount_point, mode).map_err(|error| Failure::new(ExitCode::MountPoint, error.to_string()))
 }
 
 /// What file and flags say together, and which file it was.

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 
 use super::log;
-use super::mount::plan;
+use super::mount::{make_mount_point, plan};
 use crate::adapters::handle_file::HandleFile;
 use crate::app;
 use crate::cli::MountArgs;
@@ -21,6 +21,7 @@ pub(super) fn supervise(args: MountArgs) -> Result<(), Failure> {
     let args = args.fold_options()?;
     refuse_ephemeral(&args, "supervise")?;
     log::start(&args)?;
+    make_mount_point(&args)?;
     let plan = plan(&args)?;
     let connection = app::connect(&plan)?;
     if !connection.resends() {
