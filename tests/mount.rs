@@ -14,6 +14,7 @@ mod mount {
     mod doctor;
     mod exec;
     mod exec_errors;
+    mod fstab;
     mod handles;
     mod hostile;
     mod import;
