@@ -9,6 +9,8 @@ mod fake;
 mod load;
 
 mod systemd {
+    mod bad_cases;
+    mod consumers;
     mod image;
     mod machine;
     pub mod site;
