@@ -10,6 +10,7 @@ mod load;
 
 mod systemd {
     mod bad_cases;
+    mod callers;
     mod consumers;
     mod image;
     mod machine;

@@ -127,15 +127,6 @@ fn anchor_and_key_may_be_encrypted() {
 }
 
 #[test]
-fn a_drop_in_serves_older_kernels() {
-    let site = Site::with_examples();
-    site.example_drop_in("kernel-before-6.13.conf");
-    site.sh("systemctl start tfcfs");
-    let table = site.sh("systemd-analyze security --no-pager --threshold=15 tfcfs.service | tail -n 1");
-    println!("{table}");
-}
-
-#[test]
 fn two_instances_know_nothing_of_each_other() {
     let site = Site::configured(Suite::Bookworm);
     let instances = [("srv-a", "/srv/a", "a"), (r"srv-b\x2dc", "/srv/b-c", "b")];
