@@ -19,4 +19,5 @@ mod systemd {
     mod going_on;
     mod start;
     mod stop;
+    mod watchers;
 }

@@ -144,7 +144,12 @@ fn two_instances_know_nothing_of_each_other() {
         "nsenter --target $(systemctl show -P MainPID tfcfs@srv-a.service) --mount ls -A /var/lib /var/lib/tfcfs-srv-a",
     );
     assert!(!state.contains("x2d") && state.contains("redb"), "{state}");
-    // Each goes on by itself.
+    // Each goes on by itself, also while another one hangs.
+    let server =
+        site.sh("cat /proc/$(systemctl show -P MainPID tfcfs@srv-a.service)/task/*/children").trim().to_owned();
+    site.sh(&format!("kill -STOP {server}"));
+    site.sh(r"timeout 4 systemctl restart 'tfcfs@srv-b\x2dc.service' tfcfs.service");
+    site.sh(&format!("kill -CONT {server}"));
     site.sh(r"systemctl restart tfcfs@srv-a.service && systemctl stop 'tfcfs@srv-b\x2dc.service'");
     assert_eq!(site.mounts(), 2);
     assert_eq!(site.sh("cat /srv/a/creds/app/token"), tokens[1]);
