@@ -17,6 +17,7 @@ mod mount {
     mod doctor;
     mod exec;
     mod exec_errors;
+    mod fstab;
     mod handles;
     mod hostile;
     mod import;

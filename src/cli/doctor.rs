@@ -50,6 +50,10 @@ impl DoctorArgs {
             daemon: false,
             log_format: LogFormat::Text,
             log_level: String::new(),
+            helper: false,
+            sloppy: false,
+            fake: false,
+            run_as: None,
         }
     }
 }
