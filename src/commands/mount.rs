@@ -1,7 +1,7 @@
 //! `tfcfs mount` and `tfcfs umount`.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::look::find_mount;
@@ -61,11 +61,19 @@ pub(super) fn make_mount_point(args: &MountArgs) -> Result<(), Failure> {
 
 /// What file and flags say together, and which file it was.
 pub(super) fn settings(args: &MountArgs) -> (Option<PathBuf>, Result<Settings, SettingsError>) {
+    settings_by(args, Settings::load)
+}
+
+/// The same with another way of reading the file.
+pub(super) fn settings_by(
+    args: &MountArgs,
+    load: fn(&Path) -> Result<Settings, SettingsError>,
+) -> (Option<PathBuf>, Result<Settings, SettingsError>) {
     let file = args.config.clone().or_else(default_file);
     // Read again later, when a daemon is in another directory.
     let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
     let file = file.map(absolute);
-    let settings = file.as_deref().map_or_else(|| Ok(Settings::default()), Settings::load);
+    let settings = file.as_deref().map_or_else(|| Ok(Settings::default()), load);
     let settings = settings.map(|mut settings| {
         settings.allow_other |= args.allow_other;
         settings.state = args.state.clone().or(settings.state).map(absolute);

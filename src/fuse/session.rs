@@ -118,13 +118,8 @@ impl Mounted {
             }
             _ => Own::Clone,
         };
-        let kernel = KernelSide::start(
-            vfs,
-            session.as_fd(),
-            own,
-            Place { mount_point: mount_point.clone(), tree: None },
-            polls,
-        )?;
+        let place = Place { mount_point: mount_point.clone(), tree: None };
+        let kernel = KernelSide::start(vfs, session.as_fd(), own, place, polls)?;
         vfs.attach(kernel.clone());
         Ok(Self { mount_point, unmounter: None, ended: run(session)?, kernel, leaving })
     }
