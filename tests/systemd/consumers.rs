@@ -52,7 +52,7 @@ fn consumers_start_it_and_get_their_tokens() {
     site.machine.power_off();
     site.machine.boot_again();
     for (unit, result) in [("consumer", "success"), ("reader", "success")] {
-        site.eventually("it has run", || site.property(unit, "ExecMainStartTimestamp") != "");
+        site.eventually("it has run", || !site.property(unit, "ExecMainStartTimestamp").is_empty());
         assert_eq!(site.property(unit, "Result"), result, "{}", site.journal());
     }
     assert_eq!(site.property("reader", "NRestarts"), "0", "{}", site.journal());

@@ -65,7 +65,7 @@ fn every_watcher_is_told_of_another_token() {
             command.args(["-m", "-e", "modify", "-e", "close_write", "-e", "delete_self", "--format", "%e"]).arg(path);
             command
         };
-        let mut directory = vec![
+        let mut directory = [
             Watcher::start("directory: inotifywait", &mut inotify(&dir)),
             Watcher::start(
                 "directory: Node fs.watch",
