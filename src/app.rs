@@ -7,7 +7,8 @@ mod place;
 mod reload;
 mod server;
 
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,12 +73,37 @@ pub fn connect(plan: &MountPlan) -> Result<Connection, Failure> {
 /// # Errors
 /// Everything that keeps it from serving, each with its exit code and a way out.
 pub fn mount(plan: &MountPlan, ready: impl FnOnce()) -> Result<(), Failure> {
+    run(plan, None, ready)
+}
+
+/// The same for a mount that somebody else has made and of which nobody has answered the kernel's INIT: `device` is its device.
+///
+/// # Errors
+/// As [`mount`].
+pub fn mount_given(plan: &MountPlan, device: OwnedFd, ready: impl FnOnce()) -> Result<(), Failure> {
+    run(plan, Some(device), ready)
+}
+
+fn run(plan: &MountPlan, device: Option<OwnedFd>, ready: impl FnOnce()) -> Result<(), Failure> {
     protect_memory();
     let runtime = new_runtime()?;
-    let result = runtime.block_on(mount_and_serve(plan, ready));
+    let result = runtime.block_on(mount_and_serve(plan, device, ready));
     // A reader may still hold a file of the detached mount: its task must not hold up the end.
     runtime.shutdown_background();
     result
+}
+
+/// Looks before mounting: replaces a dead mount of ours, refuses everything else that is in the way.
+///
+/// # Errors
+/// What is in the way.
+pub fn free_mount_point(path: &Path) -> Result<(), Failure> {
+    place::free(path)
+}
+
+/// Why mounting there failed, with a way out.
+pub fn mount_failure(path: &Path, error: &std::io::Error) -> Failure {
+    place::mount_failure(path, error)
 }
 
 fn new_runtime() -> Result<tokio::runtime::Runtime, Failure> {
@@ -100,11 +126,13 @@ pub(crate) fn protect_memory() {
     }
 }
 
-async fn mount_and_serve(plan: &MountPlan, ready: impl FnOnce()) -> Result<(), Failure> {
+async fn mount_and_serve(plan: &MountPlan, device: Option<OwnedFd>, ready: impl FnOnce()) -> Result<(), Failure> {
     let (mut stop, mut hangup) = (Stop::new()?, listen(SignalKind::hangup())?);
-    place::free(&plan.mount_point)?;
+    if device.is_none() {
+        place::free(&plan.mount_point)?;
+    }
     let parts = Parts::build(plan, &[]).await?;
-    let served = serve_parts(plan, &parts, &mut stop, &mut hangup, ready).await;
+    let served = serve_parts(plan, &parts, device, &mut stop, &mut hangup, ready).await;
     parts.audit.stopped(&parts.vfs, served.as_ref().err());
     served
 }
@@ -112,6 +140,7 @@ async fn mount_and_serve(plan: &MountPlan, ready: impl FnOnce()) -> Result<(), F
 async fn serve_parts(
     plan: &MountPlan,
     parts: &Parts,
+    device: Option<OwnedFd>,
     stop: &mut Stop,
     hangup: &mut Signal,
     ready: impl FnOnce(),
@@ -126,8 +155,13 @@ async fn serve_parts(
         reaper: plan.reaper.clone(),
     };
     let keeper = tokio::spawn(keep_time(parts.issuer.clone()));
-    let mut mounted = Mounted::start(&parts.vfs, &mount, &tokio::runtime::Handle::current())
-        .map_err(|error| place::mount_failure(&plan.mount_point, &error))?;
+    let runtime = tokio::runtime::Handle::current();
+    let ours = device.is_none();
+    let mounted = match device {
+        Some(device) => Mounted::given(&parts.vfs, &mount, device, &runtime),
+        None => Mounted::start(&parts.vfs, &mount, &runtime),
+    };
+    let mut mounted = mounted.map_err(|error| place::mount_failure(&plan.mount_point, &error))?;
     tracing::info!(mount_point = %plan.mount_point.display(), version = env!("CARGO_PKG_VERSION"), "serving");
     ready();
     loop {
@@ -143,7 +177,7 @@ async fn serve_parts(
             name = stop.signal() => {
                 tracing::info!(signal = name, "stopping; a second signal leaves at once");
                 // Busy: files in it stay open until their programs close them, but nobody finds it any more.
-                if mounted.unmount().is_err()
+                if (mounted.unmount().is_err() || !ours)
                     && let Err(error) = mount_point::detach(mounted.mount_point())
                 {
                     tracing::error!(%error, "could not unmount");

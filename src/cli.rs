@@ -3,14 +3,17 @@
 mod audit;
 mod doctor;
 mod import;
+mod mount_helper;
+mod mount_options;
 mod service;
 mod state;
 mod terraform;
 
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub use self::audit::AuditCommand;
@@ -18,9 +21,8 @@ pub use self::doctor::DoctorArgs;
 pub use self::import::{ImportCommand, VaultArgs};
 pub use self::service::ServiceCommand;
 pub use self::state::{StateArgs, StateCommand};
-pub use self::terraform::{ExecArgs, ExecDoor, HelperArgs, HelperVerb, arguments};
-use crate::domain::document::nearest;
-use crate::exit::{ExitCode, Failure};
+pub use self::terraform::{ExecArgs, ExecDoor, HelperArgs, HelperVerb};
+use crate::exit::ExitCode;
 
 /// The program.
 #[derive(Debug, Parser)]
@@ -266,7 +268,8 @@ pub struct MountArgs {
     /// Let other users in; modes and owners decide what they may read.
     #[arg(long, env = "TFCFS_ALLOW_OTHER", value_parser = FalseyValueParser::new())]
     pub allow_other: bool,
-    /// Options as mount(8) gives them: allow_other, config=FILE, state=DIR, ephemeral, x-mount.mkdir.
+    /// Options as mount(8) gives them: allow_other, config=FILE, state=DIR, sealing_key=FILE, ephemeral, setuid=USER (mount as
+    /// root, then serve as that user), x-mount.mkdir.
     #[arg(short = 'o', value_name = "OPTIONS", env = "TFCFS_OPTIONS", value_delimiter = ',')]
     pub options: Vec<String>,
     /// Return once the mount answers, and serve in the background.
@@ -278,88 +281,31 @@ pub struct MountArgs {
     /// How much to log: error, warn, info, debug, trace.
     #[arg(long, env = "TFCFS_LOG_LEVEL", default_value = "info")]
     pub log_level: String,
+    /// Called by mount(8): its exit codes.
+    #[arg(long, hide = true)]
+    pub helper: bool,
+    /// Unknown options mean nothing (mount -s).
+    #[arg(long, hide = true)]
+    pub sloppy: bool,
+    /// Do nothing (mount -f).
+    #[arg(long, hide = true)]
+    pub fake: bool,
+    /// Whose process serves, if root mounts for somebody else.
+    #[arg(skip)]
+    pub run_as: Option<String>,
     /// Of `-o x-mount.mkdir=MODE`: make the mount point if it is missing.
     #[arg(skip)]
     pub make_mount_point: Option<u32>,
 }
 
+/// The arguments to parse: whoever calls the program by another name, as terraform and mount(8) do, means one of its commands.
+pub fn arguments(given: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let given = terraform::arguments(given);
+    let is_command = |word: &OsStr| word == "help" || Cli::command().find_subcommand(word).is_some();
+    mount_helper::rewritten(&given, is_command).unwrap_or(given)
+}
+
 fn exit_codes() -> String {
     let codes = ExitCode::ALL.map(|(code, meaning)| format!("{} {meaning}", code as i32));
     format!("Exit codes: {}.", codes.join(", "))
-}
-
-/// Options that mount(8) adds and that mean nothing here.
-const IGNORED: &[&str] = &[
-    "rw",
-    "dev",
-    "nodev",
-    "suid",
-    "nosuid",
-    "exec",
-    "noexec",
-    "noatime",
-    "relatime",
-    "_netdev",
-    "nofail",
-    "auto",
-    "noauto",
-    "defaults",
-    "user",
-    "users",
-    "nouser",
-    "default_permissions",
-];
-
-const OPTIONS: &[&str] = &["allow_other", "config", "state", "ephemeral"];
-
-/// Of `x-mount.mkdir`, as mount(8) reads it.
-fn directory_mode(text: &str) -> Result<u32, Failure> {
-    if text.is_empty() {
-        return Ok(0o755);
-    }
-    u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777).ok_or_else(|| {
-        Failure::new(ExitCode::Usage, format!("mount option x-mount.mkdir: {text:?} is no mode of a directory"))
-            .hint("write x-mount.mkdir, or x-mount.mkdir=0755")
-    })
-}
-
-impl MountArgs {
-    /// Moves what `-o` says to where the flags put it.
-    ///
-    /// # Errors
-    /// An option that does not exist.
-    pub fn fold_options(mut self) -> Result<Self, Failure> {
-        for option in std::mem::take(&mut self.options) {
-            let (name, value) = option.split_once('=').unwrap_or((&option, ""));
-            match (name, value) {
-                ("allow_other", "") => self.allow_other = true,
-                ("ephemeral", "") => self.ephemeral = true,
-                ("config", file) if !file.is_empty() => self.config = Some(file.into()),
-                ("state", directory) if !directory.is_empty() => self.state = Some(directory.into()),
-                ("x-mount.mkdir", mode) => self.make_mount_point = Some(directory_mode(mode)?),
-                _ if name.is_empty() || IGNORED.contains(&name) || name.starts_with("x-") => {}
-                ("config" | "state", _) => {
-                    let text = format!("mount option {name} needs a value: {name}=PATH");
-                    return Err(Failure::new(ExitCode::Usage, text));
-                }
-                ("allow_other" | "ephemeral", _) => {
-                    let text = format!("mount option {name} takes no value");
-                    return Err(Failure::new(ExitCode::Usage, text));
-                }
-                ("ro", _) => {
-                    let text = "a read-only mount cannot be configured nor announce changes";
-                    return Err(Failure::new(ExitCode::Usage, text).hint("leave ro out; modes decide who may write"));
-                }
-                _ => {
-                    let near = nearest(name, OPTIONS.iter().copied());
-                    let hint = near.map_or_else(|| OPTIONS.join(", "), |near| format!("did you mean {near}?"));
-                    return Err(Failure::new(ExitCode::Usage, format!("unknown mount option {name:?}")).hint(hint));
-                }
-            }
-        }
-        if self.ephemeral && self.state.is_some() {
-            return Err(Failure::new(ExitCode::Usage, "ephemeral keeps nothing, state keeps everything: choose one"));
-        }
-        Ok(self)
-    }
 }

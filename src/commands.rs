@@ -8,6 +8,7 @@ mod credential;
 mod doctor;
 mod exec;
 mod forget;
+mod given;
 mod guarded;
 mod hold;
 mod import;

@@ -12,6 +12,7 @@ use crate::domain::anchor::Access;
 use crate::domain::document::RoleSpec;
 use crate::domain::name::{AnchorName, RoleName};
 use crate::domain::role::Limits;
+use crate::domain::token::Token;
 
 pub use self::audit::AuditSettings;
 
@@ -132,6 +133,11 @@ impl Default for Settings {
             roles: Vec::new(),
         }
     }
+}
+
+/// Whether a token stands for one that [`Settings::load_without_credentials`] did not read.
+pub fn is_unread(token: &Token) -> bool {
+    token_file::is_unread(token)
 }
 
 impl Settings {

@@ -35,6 +35,8 @@ pub enum ExitCode {
     Obstacle = 11,
     /// A mount is there, but nobody serves it, or it does not answer.
     Unanswered = 12,
+    /// Called by mount(8), whose numbers differ: the mount failed.
+    MountFailed = 32,
     /// The mount was taken away, or nobody could serve it any more.
     MountGone = 75,
     /// `exec` could not begin; the command was not run.
@@ -49,7 +51,7 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// All of them with their meaning, for the help.
-    pub const ALL: [(Self, &'static str); 18] = [
+    pub const ALL: [(Self, &'static str); 19] = [
         (Self::Ok, "done"),
         (Self::Internal, "internal error"),
         (Self::Usage, "wrong command line"),
@@ -63,6 +65,7 @@ impl ExitCode {
         (Self::NoToken, "no token can be had; tfcfs errors says why"),
         (Self::Obstacle, "doctor: something would stop a mount"),
         (Self::Unanswered, "a mount is there, but it is dead or does not answer"),
+        (Self::MountFailed, "mount -t tfcfs: the mount failed"),
         (Self::MountGone, "the mount was taken away, or nobody could serve it"),
         (Self::NotBegun, "exec: the command was not run"),
         (Self::NotExecutable, "exec: the command cannot be executed"),
@@ -92,6 +95,7 @@ impl ExitCode {
             Self::NoToken => "tfcfs errors says why, and what to do",
             Self::Obstacle => "the way out stands under each problem",
             Self::Unanswered => "tfcfs doctor says what is at the mount point",
+            Self::MountFailed => "tfcfs doctor MOUNTPOINT says what stands in the way",
             Self::MountGone => "start it again: it mounts anew",
             Self::NotBegun => "tfcfs exec --help says what it needs",
             Self::NotExecutable => "give it the right to be executed, or name its interpreter",
@@ -116,6 +120,14 @@ impl Failure {
     /// With the general hint of its code.
     pub fn new(code: ExitCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), hint: None }
+    }
+
+    /// The same as mount(8) wants it from its helper, whose other numbers mean something else there.
+    #[must_use]
+    pub fn of_helper(mut self) -> Self {
+        self.hint = self.hint.or_else(|| self.code.hint().map(str::to_owned));
+        self.code = if self.code == ExitCode::Usage { ExitCode::Internal } else { ExitCode::MountFailed };
+        self
     }
 
     /// Says what to do.

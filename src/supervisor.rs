@@ -4,6 +4,7 @@
 //! kernel. It starts a server, watches that it beats, and starts another one when it is gone; whoever reads meanwhile waits
 //! for that one. It never touches the mount point while nobody serves it.
 
+mod orphans;
 mod policy;
 mod report;
 mod server;
@@ -229,6 +230,7 @@ impl Supervisor {
                     };
                 }
                 _ = look.tick() => {
+                    orphans::reap(server.id());
                     let limit = if ready_at.is_some() { SILENCE } else { UNSERVED };
                     if last_beat.elapsed() > limit {
                         tracing::error!(silent_for = ?last_beat.elapsed(), "the server hangs: killing it");

@@ -277,7 +277,12 @@ fn wrong_command_lines() {
     mount(&["--ephemeral", "--state", "x"]).failed(2, &["choose one"]);
     mount(&["--ephemeral", "-o", "state=x"]).failed(2, &["choose one"]);
     mount(&["-o", "alow_other"]).failed(2, &["unknown mount option \"alow_other\"", "did you mean allow_other?"]);
-    mount(&["-o", "zzz"]).failed(2, &["unknown mount option", "allow_other, config, state, ephemeral"]);
+    mount(&["-o", "zzz"]).failed(2, &["unknown mount option", "allow_other, config, state, sealing_key"]);
+    mount(&["-o", "remount"]).failed(2, &["not changed by a remount", "kill -HUP"]);
+    mount(&["-o", "allow_root"]).failed(2, &["allow_root does not exist", "allow_other"]);
+    mount(&["-o", "setuid="]).failed(2, &["setuid needs a value: setuid=USER"]);
+    mount(&["-o", "rw=1"]).failed(2, &["unknown mount option \"rw\""]);
+    run(&["supervise", &place, "-o", "setuid=root"]).failed(2, &["setuid= belongs to tfcfs mount", "User="]);
     mount(&["-o", "rw,ro"]).failed(2, &["read-only mount", "leave ro out"]);
     mount(&["-o", "state="]).failed(2, &["mount option state needs a value: state=PATH"]);
     mount(&["-o", "config"]).failed(2, &["mount option config needs a value: config=PATH"]);

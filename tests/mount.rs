@@ -18,6 +18,8 @@ mod mount {
     mod doctor;
     mod exec;
     mod exec_errors;
+    mod first_process;
+    mod fstab;
     mod handles;
     mod hostile;
     mod import;

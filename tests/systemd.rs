@@ -9,6 +9,9 @@ mod fake;
 mod load;
 
 mod systemd {
+    mod bad_cases;
+    mod callers;
+    mod consumers;
     mod image;
     mod machine;
     pub mod site;
@@ -16,4 +19,5 @@ mod systemd {
     mod going_on;
     mod start;
     mod stop;
+    mod watchers;
 }

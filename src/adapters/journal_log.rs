@@ -94,6 +94,8 @@ impl Visit for Said {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "message" => value.clone_into(&mut self.message),
+            // Where in its source a library said so, which is a path of the machine that built this.
+            name if name.starts_with("log.") => {}
             name => self.values.push((name, value.to_owned())),
         }
     }
@@ -131,6 +133,22 @@ mod tests {
             "MESSAGE=no way: ask uid=7 errno=EACCES path=creds/a why=Some(\"x\")\nPRIORITY=4\nSYSLOG_IDENTIFIER=tfcfs\n\
              TFCFS_UID=7\nTFCFS_ERRNO=EACCES\nTFCFS_PATH=creds/a\nTFCFS_WHY=Some(\"x\")\n"
         );
+    }
+
+    #[test]
+    fn where_a_library_was_built_is_not_said() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let journal = UnixDatagram::bind(&path).unwrap();
+        let log = tracing_subscriber::registry().with(JournalLog::connect_to(&path).unwrap());
+        tracing::subscriber::with_default(log, || {
+            let mut record = tracing_log::log::Record::builder();
+            let record = record.level(tracing_log::log::Level::Info).target("fuser").file(Some("/build/x.rs"));
+            tracing_log::format_trace(&record.args(format_args!("Mounting")).build()).unwrap();
+        });
+        let mut buffer = [0; 4096];
+        let length = journal.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..length], b"MESSAGE=Mounting\nPRIORITY=6\nSYSLOG_IDENTIFIER=tfcfs\n");
     }
 
     #[test]

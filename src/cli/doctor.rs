@@ -40,6 +40,7 @@ impl DoctorArgs {
     /// The same as arguments of `mount`.
     pub fn as_mount(self) -> MountArgs {
         MountArgs {
+            make_mount_point: None,
             mount_point: self.mount_point.unwrap_or_default(),
             config: self.config,
             state: self.state,
@@ -50,7 +51,10 @@ impl DoctorArgs {
             daemon: false,
             log_format: LogFormat::Text,
             log_level: String::new(),
-            make_mount_point: None,
+            helper: false,
+            sloppy: false,
+            fake: false,
+            run_as: None,
         }
     }
 }

@@ -29,7 +29,7 @@ pub enum ServiceCommand {
         #[arg(env = "TFCFS_MOUNTPOINT")]
         mount_point: PathBuf,
     },
-    /// Unmount, whoever serves it (root, at a stop that is no restart).
+    /// Take away what the unit left mounted, at its end (root, the companion unit).
     Unmount {
         /// Where.
         #[arg(env = "TFCFS_MOUNTPOINT")]

@@ -77,7 +77,7 @@ pub enum HelperVerb {
 }
 
 /// The arguments to parse: those of `terraform-credentials-NAME …` are those of `tfcfs terraform-credentials …`.
-pub fn arguments(given: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+pub(super) fn arguments(given: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut given: Vec<OsString> = given.into_iter().collect();
     let name = given.first().and_then(|program| std::path::Path::new(program).file_name());
     if name.is_some_and(|name| name.to_string_lossy().starts_with(HELPER)) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::mount::settings;
+use super::mount::settings_by;
 use super::{guarded, print};
 use crate::app;
 use crate::cli::{DoctorArgs, MountArgs};
@@ -42,7 +42,10 @@ fn wanted(args: DoctorArgs) -> Result<Wanted, Failure> {
 /// The settings, which may lie in a filesystem that hangs.
 fn settings_in_time(args: &MountArgs) -> (Option<PathBuf>, Result<Settings, SettingsError>) {
     let asked = args.clone();
-    mount_point::within(PATIENCE, move || settings(&asked)).unwrap_or_else(|| {
+    // Credentials of systemd are for the service, which an operator's shell is not.
+    let of_service = std::env::var_os("CREDENTIALS_DIRECTORY").is_some();
+    let load = if of_service { Settings::load } else { Settings::load_without_credentials };
+    mount_point::within(PATIENCE, move || settings_by(&asked, load)).unwrap_or_else(|| {
         let path = args.config.clone().unwrap_or_else(|| DEFAULT_FILE.into());
         let seconds = PATIENCE.as_secs();
         let message = format!(

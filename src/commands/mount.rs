@@ -1,16 +1,16 @@
 //! `tfcfs mount` and `tfcfs umount`.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::log;
 use super::look::find_mount;
+use super::{given, log};
 use crate::app::{self, MountPlan};
-use crate::cli::MountArgs;
+use crate::cli::{MountArgs, arguments};
 use crate::config::{Settings, SettingsError, default_file};
 use crate::exit::{ExitCode, Failure};
-use crate::mount_point::{self, MountPointError};
+use crate::mount_point::{self, MountPoint, MountPointError};
 
 /// Tells a child that its parent waits for a line on its standard output.
 const CHILD: &str = "TFCFS_DAEMON_CHILD";
@@ -19,15 +19,23 @@ const CHILD: &str = "TFCFS_DAEMON_CHILD";
 const READY: &str = "ready";
 
 pub(super) fn mount(args: MountArgs) -> Result<(), Failure> {
+    let of_helper = args.helper;
+    run(args).map_err(|failure| if of_helper { failure.of_helper() } else { failure })
+}
+
+fn run(args: MountArgs) -> Result<(), Failure> {
     let is_child = std::env::var_os(CHILD).is_some();
-    let args = args.fold_options()?;
+    let mut args = args.fold_options()?;
+    if args.fake {
+        return Ok(());
+    }
+    if args.daemon && !is_child {
+        return in_background(&args);
+    }
     log::start(&args)?;
     make_mount_point(&args)?;
-    let plan = plan(&args)?;
-    if args.daemon && !is_child {
-        return in_background();
-    }
-    app::mount(&plan, || {
+    let given = given::take(&args)?;
+    let ready = || {
         if is_child {
             if let Err(error) = leave_session() {
                 tracing::warn!(%error, "still in the session of the terminal");
@@ -35,7 +43,14 @@ pub(super) fn mount(args: MountArgs) -> Result<(), Failure> {
             println!("{READY}");
             let _ = silence();
         }
-    })
+    };
+    match given {
+        Some(given) => {
+            args.mount_point = given.mount_point;
+            app::mount_given(&plan(&args)?, given.device, ready)
+        }
+        None => app::mount(&plan(&args)?, ready),
+    }
 }
 
 /// Where the options say so (`x-mount.mkdir`).
@@ -46,11 +61,19 @@ pub(super) fn make_mount_point(args: &MountArgs) -> Result<(), Failure> {
 
 /// What file and flags say together, and which file it was.
 pub(super) fn settings(args: &MountArgs) -> (Option<PathBuf>, Result<Settings, SettingsError>) {
+    settings_by(args, Settings::load)
+}
+
+/// The same with another way of reading the file.
+pub(super) fn settings_by(
+    args: &MountArgs,
+    load: fn(&Path) -> Result<Settings, SettingsError>,
+) -> (Option<PathBuf>, Result<Settings, SettingsError>) {
     let file = args.config.clone().or_else(default_file);
     // Read again later, when a daemon is in another directory.
     let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
     let file = file.map(absolute);
-    let settings = file.as_deref().map_or_else(|| Ok(Settings::default()), Settings::load);
+    let settings = file.as_deref().map_or_else(|| Ok(Settings::default()), load);
     let settings = settings.map(|mut settings| {
         settings.allow_other |= args.allow_other;
         settings.state = args.state.clone().or(settings.state).map(absolute);
@@ -76,12 +99,13 @@ pub(super) fn plan(args: &MountArgs) -> Result<MountPlan, Failure> {
 }
 
 /// Starts this program once more and returns when its mount answers; from then on that one has a session of its own.
-fn in_background() -> Result<(), Failure> {
+fn in_background(args: &MountArgs) -> Result<(), Failure> {
     let internal =
         |error: std::io::Error| Failure::new(ExitCode::Internal, format!("cannot go to the background: {error}"));
     let program = std::env::current_exe().map_err(internal)?;
     let mut child = Command::new(program)
-        .args(std::env::args_os().skip(1))
+        // By whatever name it was called.
+        .args(arguments(std::env::args_os()).into_iter().skip(1))
         .env(CHILD, "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -96,6 +120,10 @@ fn in_background() -> Result<(), Failure> {
     }
     // The child has said on its standard error what is wrong.
     let status = child.wait().map_err(internal)?;
+    // It mounted as root and could not unmount as somebody else.
+    if args.run_as.is_some() && matches!(mount_point::inspect(&args.mount_point), Ok(MountPoint::DeadTfcfs)) {
+        let _ = mount_point::detach(&args.mount_point);
+    }
     std::process::exit(status.code().unwrap_or(1));
 }
 

@@ -26,7 +26,7 @@ pub(super) fn run(command: ServiceCommand) -> Result<(), Failure> {
         ServiceCommand::Serve(args) => serve(args),
         ServiceCommand::Stop { mount_point, unit } => stop(&mount_point, &unit),
         ServiceCommand::Heal { mount_point } => heal(&mount_point),
-        ServiceCommand::Unmount { mount_point } => unmount(&mount_point),
+        ServiceCommand::Unmount { mount_point } => unmount_unserved(&mount_point),
     }
 }
 
@@ -121,12 +121,21 @@ fn stop(mount_point: &Path, unit: &str) -> Result<(), Failure> {
 /// A server that ended with an error has said that nobody can serve: the mount must not keep its readers waiting.
 fn heal(mount_point: &Path) -> Result<(), Failure> {
     let of = |name| std::env::var(name).unwrap_or_default();
-    if needs_healing(&of("EXIT_CODE"), &of("EXIT_STATUS")) { unmount(mount_point) } else { Ok(()) }
+    if needs_healing(&of("EXIT_CODE"), &of("EXIT_STATUS")) { unmount_unserved(mount_point) } else { Ok(()) }
 }
 
 /// With [`ExitCode::MountPoint`] the place is somebody else's.
 fn needs_healing(how: &str, status: &str) -> bool {
     how == "exited" && status.parse().is_ok_and(|code: i32| code != 0 && code != ExitCode::MountPoint as i32)
+}
+
+/// After the end of the unit's processes: what is served now is somebody else's.
+fn unmount_unserved(mount_point: &Path) -> Result<(), Failure> {
+    join_host_mounts()?;
+    match mount_point::inspect(mount_point) {
+        Ok(MountPoint::LiveTfcfs) => Ok(()),
+        _ => unmount(mount_point),
+    }
 }
 
 fn unmount(mount_point: &Path) -> Result<(), Failure> {

@@ -71,6 +71,10 @@ pub(super) fn keep(
 
 /// What has nothing that a second process could go on with is not kept alive by one.
 pub(super) fn refuse_ephemeral(args: &MountArgs, command: &str) -> Result<(), Failure> {
+    if args.run_as.is_some() {
+        let text = format!("tfcfs {command} serves as the user who starts it; setuid= belongs to tfcfs mount");
+        return Err(Failure::new(ExitCode::Usage, text).hint("leave it out; a unit has User="));
+    }
     if !args.ephemeral {
         return Ok(());
     }

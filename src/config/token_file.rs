@@ -55,6 +55,11 @@ pub(super) fn read(named: &str, base: &Path, credentials: Credentials) -> Result
     read_file(&path)
 }
 
+/// Whether a token is one that was not read because only a service of systemd gets it.
+pub(super) fn is_unread(token: &Token) -> bool {
+    token.expose() == UNREAD
+}
+
 /// A token in place of the name of its file is a slip that no message may repeat.
 fn looks_like_a_token(name: &str) -> bool {
     name.contains(".atlasv1.")

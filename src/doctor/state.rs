@@ -7,7 +7,7 @@ use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
 
 use super::settings::count;
 use super::{Finding, Level};
-use crate::adapters::sealing_key::{Owners, SealingKeyError, SealingKeySettings};
+use crate::adapters::sealing_key::{CREDENTIAL, Owners, SealingKeyError, SealingKeySettings};
 use crate::adapters::state_directory::{StateDirectory, StateError};
 use crate::domain::ledger::Stored;
 use crate::domain::ports::StoreError;
@@ -19,6 +19,9 @@ const ROOM: &str = "room";
 /// A ledger grows in steps of about that much.
 const LEAST_ROOM: u64 = 4 << 20;
 const GOOD_ROOM: u64 = 64 << 20;
+
+/// The doctor with what the service has.
+pub(super) const AS_SERVICE: &str = "ask as the service: systemd-run --pipe --wait -p User=tfcfs -p LoadCredential=tfcfs-anchor -p LoadCredential=tfcfs-sealing-key tfcfs doctor";
 
 /// What is known.
 pub struct Facts {
@@ -58,6 +61,8 @@ pub enum Found {
     },
     /// Somebody has it open.
     InUse,
+    /// A ledger whose key is a credential of systemd, which only the service gets.
+    KeyElsewhere(PathBuf),
     /// It cannot be used, in a sentence.
     Refused {
         /// The key is to blame.
@@ -74,20 +79,40 @@ impl Facts {
             return Self { directory: None, found: Found::Ephemeral, room: None, serves, records: Vec::new() };
         };
         let path = &keys.state_directory;
-        let (found, records) = look(keys);
+        let (found, records) = look(keys, serves);
         Self { directory: Some(path.clone()), found, room: room(path), serves, records }
     }
 
     /// What the ledger says, as far as it could be read.
     pub fn records(&self) -> Option<&[Stored]> {
-        let known = !matches!(self.found, Found::InUse | Found::Refused { .. });
+        let known = !matches!(self.found, Found::InUse | Found::KeyElsewhere(_) | Found::Refused { .. });
         known.then_some(self.records.as_slice())
     }
 }
 
-fn look(keys: &SealingKeySettings) -> (Found, Vec<Stored>) {
+/// Where systemd finds credentials that a unit names without a path (systemd.exec(5)).
+const CREDENTIAL_STORES: [&str; 6] = [
+    "/etc/credstore",
+    "/etc/credstore.encrypted",
+    "/run/credstore",
+    "/run/credstore.encrypted",
+    "/usr/lib/credstore",
+    "/usr/lib/credstore.encrypted",
+];
+
+/// The key among systemd's credentials, for a service that this process is not.
+fn key_elsewhere(keys: &SealingKeySettings) -> Option<PathBuf> {
+    if keys.credentials_directory.is_some() {
+        return None;
+    }
+    CREDENTIAL_STORES.iter().map(|store| Path::new(store).join(CREDENTIAL)).find(|path| path.exists())
+}
+
+fn look(keys: &SealingKeySettings, serves: bool) -> (Found, Vec<Stored>) {
     let path = &keys.state_directory;
-    let directory = match StateDirectory::existing(path, Owners::Trusted) {
+    // Whoever serves there is trusted with it already.
+    let owners = if serves { Owners::Any } else { Owners::Trusted };
+    let directory = match StateDirectory::existing(path, owners) {
         Err(StateError::Unusable { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
             return (Found::Missing(makeable(path)), Vec::new());
         }
@@ -96,8 +121,13 @@ fn look(keys: &SealingKeySettings) -> (Found, Vec<Stored>) {
     };
     let writable = access(path, Access::WRITE_OK | Access::EXEC_OK).is_ok();
     // As strictly as the daemon asks for it.
-    match keys.find(Owners::Trusted) {
+    match keys.find(owners) {
         Ok(_) => {}
+        // In use, most likely: that is told first.
+        Err(_) if serves => {}
+        Err(SealingKeyError::Lost { .. }) if let Some(key) = key_elsewhere(keys) => {
+            return (Found::KeyElsewhere(key), Vec::new());
+        }
         Err(SealingKeyError::Missing { .. }) => return (Found::Empty { writable }, Vec::new()),
         Err(error) => return (refused(&error.into()), Vec::new()),
     }
@@ -191,6 +221,14 @@ fn judge_found(shown: &str, found: &Found, serves: bool) -> Vec<Finding> {
             format!("another tfcfs has the state directory {shown} open"),
             "stop that one (tfcfs status shows where it serves; pgrep -a tfcfs), or name another directory with --state",
         )],
+        Found::KeyElsewhere(path) => vec![Finding::warning(
+            KEY,
+            format!(
+                "the key of {shown} is the credential {}, which only the service gets: the state was not looked into",
+                path.display()
+            ),
+            AS_SERVICE,
+        )],
         Found::Refused { key, sentence } => {
             let check = if *key { KEY } else { STATE };
             let otherwise = "tfcfs state check says more; docs/state.md has the ways out";
@@ -245,6 +283,7 @@ mod tests {
         is(Found::Missing(Err("/: no".into())), false, Level::Problem, "cannot make it (/: no)", "install -d");
         is(Found::InUse, true, Level::Ok, "by the tfcfs that runs", "");
         is(Found::InUse, false, Level::Problem, "another tfcfs", "--state");
+        is(Found::KeyElsewhere("/c".into()), false, Level::Warning, "credential /c", "systemd-run");
         let sentence = "the sealing key /k can be read by others (mode 0644); run: chmod 600 /k".to_owned();
         is(Found::Refused { key: true, sentence }, false, Level::Problem, "mode 0644", "chmod 600 /k");
     }

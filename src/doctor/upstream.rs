@@ -10,9 +10,10 @@ use tokio::task::JoinSet;
 
 use super::roles::{self, RoleAsked};
 use super::settings::{client_settings, count};
+use super::state::AS_SERVICE;
 use super::{Finding, Level};
 use crate::adapters::tfc::{TfcClient, TfcSettings};
-use crate::config::Settings;
+use crate::config::{Settings, is_unread};
 use crate::domain::anchor::{Access, Identity};
 use crate::domain::ledger::Stored;
 use crate::domain::name::AnchorName;
@@ -35,6 +36,8 @@ const MOST_ROLES: usize = 200;
 pub struct Asked {
     anchors: Vec<(AnchorName, Access)>,
     roles: Vec<RoleAsked>,
+    /// Anchors whose token is a credential of systemd, with how many roles use each.
+    unread: Vec<(AnchorName, usize)>,
     /// The ledger, which may have more of both, could not be read.
     pub partial: bool,
 }
@@ -56,7 +59,11 @@ impl Asked {
                 _ => {}
             }
         }
-        Self { anchors, roles, partial: records.is_none() }
+        let (unread, anchors): (Vec<_>, Vec<_>) = anchors.into_iter().partition(|(_, access)| is_unread(&access.token));
+        let roles_of = |name: &AnchorName| roles.iter().filter(|role| role.anchor == *name).count();
+        let unread: Vec<_> = unread.into_iter().map(|(name, _)| (name.clone(), roles_of(&name))).collect();
+        roles.retain(|role| !unread.iter().any(|(name, _)| role.anchor == *name));
+        Self { anchors, roles, unread, partial: records.is_none() }
     }
 }
 
@@ -79,27 +86,31 @@ pub struct AnchorFacts {
 
 /// Asks, and says what the answers mean. Nobody is waited for longer than `deadline`.
 pub fn examine(settings: &Settings, asked: &Asked, deadline: Duration) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = asked.unread.iter().map(|(name, roles)| not_read(name, *roles)).collect();
     if asked.anchors.is_empty() {
-        return vec![no_anchor(asked)];
+        if findings.is_empty() {
+            findings.push(no_anchor(asked));
+        }
+        return findings;
     }
     let tfc = TfcSettings { call_deadline: CALL, ..client_settings(settings) };
     // Why there is none is a finding of the settings.
-    let Ok(client) = TfcClient::new(tfc) else { return Vec::new() };
+    let Ok(client) = TfcClient::new(tfc) else { return findings };
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return vec![Finding::problem(CHECK, format!("no threads can be started: {error}"), "ulimit -u")],
     };
     let client = Arc::new(client);
-    let findings = runtime.block_on(async {
+    findings.extend(runtime.block_on(async {
         match tokio::time::timeout(deadline, ask(&client, asked)).await {
-            Ok(findings) => findings,
+            Ok(found) => found,
             Err(_) => vec![Finding::problem(
                 CHECK,
                 format!("not everything was answered within {} s", deadline.as_secs()),
                 "try again; a slow proxy or a rate limit may be in the way",
             )],
         }
-    });
+    }));
     // A look-up of a host name cannot be interrupted.
     runtime.shutdown_background();
     findings
@@ -143,6 +154,14 @@ async fn ask(client: &Arc<TfcClient>, asked: &Asked) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+fn not_read(name: &AnchorName, roles: usize) -> Finding {
+    let what = format!(
+        "the token of anchor \"{name}\" is a credential of systemd, which only the service gets: neither it nor {} were asked about",
+        count(roles, "role")
+    );
+    Finding::warning(CHECK, what, AS_SERVICE)
 }
 
 fn no_anchor(asked: &Asked) -> Finding {
@@ -295,7 +314,7 @@ mod tests {
 
     #[test]
     fn without_an_anchor() {
-        let asked = |partial| Asked { anchors: Vec::new(), roles: Vec::new(), partial };
+        let asked = |partial| Asked { anchors: Vec::new(), roles: Vec::new(), unread: Vec::new(), partial };
         assert_eq!(no_anchor(&asked(false)).level, Level::Warning);
         assert_eq!(no_anchor(&asked(true)).level, Level::Ok);
     }

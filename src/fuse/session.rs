@@ -1,7 +1,7 @@
 //! Mounting, serving, unmounting.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -92,6 +92,36 @@ impl Mounted {
         vfs.attach(kernel.clone());
         let unmounter = Some(session.unmount_callable());
         Ok(Self { mount_point, unmounter, ended: run(session)?, kernel, leaving })
+    }
+
+    /// Serves a mount that somebody else has made and handed over by its `device`; it ends with this process.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn given(
+        vfs: &Arc<Vfs>,
+        settings: &MountSettings,
+        device: OwnedFd,
+        runtime: &tokio::runtime::Handle,
+    ) -> io::Result<Self> {
+        let polls: Polls = Arc::new(Mutex::default());
+        let leaving = Leaving::default();
+        let fs = TokenFs::new(vfs.clone(), runtime.clone(), polls.clone(), leaving.clone());
+        let mount_point = settings.mount_point.clone();
+        // Whom the kernel lets in was said when it was mounted.
+        let session = Session::from_fd(fs, device, SessionACL::All, config(settings))?;
+        let started = settings.reaper.as_deref().map(|program| reaper::start(program, session.as_fd()));
+        let own = match &started {
+            Some(Err(error)) => {
+                tracing::warn!(%error, "without its helper process a kill -9 of this one may leave a mount that hangs");
+                Own::Same
+            }
+            _ => Own::Clone,
+        };
+        let place = Place { mount_point: mount_point.clone(), tree: None };
+        let kernel = KernelSide::start(vfs, session.as_fd(), own, place, polls)?;
+        vfs.attach(kernel.clone());
+        Ok(Self { mount_point, unmounter: None, ended: run(session)?, kernel, leaving })
     }
 
     /// Serves a mount that somebody else has made and keeps: `device` is its device, `tree` a copy of the mount, if our

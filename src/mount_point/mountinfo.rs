@@ -18,12 +18,21 @@ pub struct Mount {
     pub fstype: String,
     /// What is mounted, as its filesystem calls it.
     pub source: String,
+    /// The minor number of its device, which names a FUSE connection.
+    pub minor: Option<u32>,
+    /// What its filesystem was told: `rw,user_id=0,…`.
+    pub options: String,
 }
 
 impl Mount {
     /// Whether it is one of ours.
     pub fn is_tfcfs(&self) -> bool {
         self.fstype == FSTYPE || (self.is_fuse() && self.source == SOURCE)
+    }
+
+    /// Whether its filesystem was given that option.
+    pub fn has(&self, option: &str) -> bool {
+        self.options.split(',').any(|one| one == option)
     }
 
     /// Whether a process serves it.
@@ -47,7 +56,8 @@ pub fn at<'a>(mounts: &'a [Mount], point: &Path) -> Option<&'a Mount> {
 /// `ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [OPTIONAL…] - FSTYPE SOURCE SUPER_OPTIONS` (proc_pid_mountinfo(5)).
 fn line(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');
-    let point = fields.nth(4)?;
+    let device = fields.nth(2)?;
+    let point = fields.nth(1)?;
     fields.next()?;
     fields.find(|field| *field == b"-")?;
     let text = |field| String::from_utf8_lossy(&unescape(field)).into_owned();
@@ -55,6 +65,8 @@ fn line(line: &[u8]) -> Option<Mount> {
         point: PathBuf::from(OsString::from_vec(unescape(point))),
         fstype: text(fields.next()?),
         source: text(fields.next()?),
+        minor: text(device).split_once(':').and_then(|(_, minor)| minor.parse().ok()),
+        options: fields.next().map(text).unwrap_or_default(),
     })
 }
 
@@ -96,7 +108,15 @@ half a line
     fn lines_with_and_without_optional_fields() {
         let mounts = parse(TEXT);
         assert_eq!(mounts.len(), 7);
-        assert_eq!(mounts[0], Mount { point: "/".into(), fstype: "ext4".into(), source: "/dev/vda".into() });
+        let root = Mount {
+            point: "/".into(),
+            fstype: "ext4".into(),
+            source: "/dev/vda".into(),
+            minor: Some(0),
+            options: "rw".into(),
+        };
+        assert_eq!(mounts[0], root);
+        assert!(mounts[1].has("user_id=0") && !mounts[1].has("user_id") && mounts[1].minor == Some(26));
         assert_eq!(mounts[2].point, Path::new("/mnt/a b\tc\\d\ne#f"));
         assert_eq!(mounts[3].source, "host:/a b");
         assert_eq!(mounts[6].point.as_os_str().len(), 6);

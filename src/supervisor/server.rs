@@ -127,9 +127,14 @@ impl Server {
         }
     }
 
+    /// Its process, until it was waited for.
+    pub(super) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Sends a signal.
     pub(super) fn signal(&self, signal: Signal) {
-        let pid = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let pid = self.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         if let Some(pid) = pid {
             // It may be gone already.
             let _ = kill_process(pid, signal);

@@ -421,3 +421,30 @@ fn anchors_without_the_rights() {
         "",
     );
 }
+
+#[test]
+fn what_only_the_service_gets_is_no_problem_of_a_shell() {
+    let site = Site::new();
+    let role = site.team_role("");
+    let settings = site.file_anchor().replace("\"anchor\"", "\"credential:tfcfs-anchor\"");
+    site.settings(&format!("{settings}[roles.app]\n{role}"));
+    let report = doctor(&site);
+    report.has("upstream", "warning", "neither it nor 1 role were asked about", "systemd-run --pipe");
+    report.is_fine();
+    // As the service it is asked.
+    fs::create_dir(site.beside("credentials")).unwrap();
+    fs::copy(site.beside("anchor"), site.beside("credentials/tfcfs-anchor")).unwrap();
+    let directory = format!("CREDENTIALS_DIRECTORY={}", site.beside("credentials").display());
+    let report = doctor_by(&site, &["env", &directory], &[]);
+    report.has("role", "ok", "role \"app\"", "").is_fine();
+    // A key among the credentials.
+    site.settings("");
+    drop(site.mount());
+    let key = fs::read(site.beside("state/sealing.key")).unwrap();
+    fs::remove_file(site.beside("state/sealing.key")).unwrap();
+    let script = "mount -t tmpfs none /run; mkdir -p /run/credstore; echo x > /run/credstore/tfcfs-sealing-key";
+    doctor_after(&site, script, &[]).has("sealing key", "warning", "which only the service gets", "systemd-run");
+    fs::write(site.beside("credentials/tfcfs-sealing-key"), key).unwrap();
+    site.chmod("credentials/tfcfs-sealing-key", 0o400);
+    doctor_by(&site, &["env", &directory], &[]).has("state", "ok", "is whole", "");
+}

@@ -207,7 +207,8 @@ fn rotations_without_pause_under_many_readers_give_whole_tokens_that_were_issued
     }
     for rotator in 0..ROTATORS {
         let own = (0..ROLES).filter(|n| n % ROTATORS == rotator);
-        let paths: Vec<_> = own.map(|n| daemon.at(&format!("rotate/r{n}"))).collect();
+        let at = |n| (daemon.at(&format!("rotate/r{n}")), daemon.at(&format!("creds/r{n}/token")));
+        let paths: Vec<_> = own.map(at).collect();
         let (over, rotations) = (over.clone(), rotations.clone());
         works.push(Box::new(move || {
             // However this rotator ends, its readers end with it.
@@ -215,12 +216,14 @@ fn rotations_without_pause_under_many_readers_give_whole_tokens_that_were_issued
             let begun = Instant::now();
             let mut last = vec![None::<Instant>; paths.len()];
             while begun.elapsed() < time {
-                for (path, last) in paths.iter().zip(&mut last) {
+                for ((path, token), last) in paths.iter().zip(&mut last) {
                     let next =
                         last.map_or(Duration::ZERO, |at| Duration::from_millis(1010).saturating_sub(at.elapsed()));
                     std::thread::sleep(next);
                     fs::write(path, "\n").unwrap();
                     *last = Some(Instant::now());
+                    // A change is announced to those who look once somebody has looked the name up since the last one.
+                    fs::metadata(token).unwrap();
                     rotations.fetch_add(1, Ordering::Relaxed);
                 }
             }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 pub use super::image::Suite;
 use super::machine::Machine;
-use crate::fake::{ACME, Fake, FakeOptions, TokenInfo};
+use crate::fake::{ACME, Fake, FakeOptions};
 use crate::load::Load;
 
 /// Nothing that works takes longer on a busy machine.
@@ -174,10 +174,6 @@ impl Site {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    pub fn is_mounted(&self) -> bool {
-        self.mounts() > 0
-    }
-
     /// How many mounts of ours there are.
     pub fn mounts(&self) -> usize {
         self.sh("cat /proc/mounts").lines().filter(|line| line.starts_with("tfcfs ")).count()
@@ -196,11 +192,6 @@ impl Site {
             assert!(start.elapsed() < PATIENCE, "never happened: {what}\n{}", self.journal());
             std::thread::sleep(Duration::from_millis(20));
         }
-    }
-
-    /// Tokens made through the API that work now.
-    pub fn made(&self) -> Vec<TokenInfo> {
-        self.fake.live_tokens().into_iter().filter(|token| !token.seeded).collect()
     }
 
     /// Readers of every kind, who must not notice anything.

@@ -12,7 +12,7 @@ fn it_starts_from_nothing_with_no_rights_at_all() {
         site.sh("systemctl start tfcfs");
         assert!(site.read("status").contains("roles = 0"));
         assert_eq!(site.property("tfcfs", "StatusText"), "serving 0 roles, 0 leases held, 0 lingering");
-        assert_eq!(site.property("tfcfs", "NFileDescriptorStore"), "2");
+        assert_eq!(site.property("tfcfs", "NFileDescriptorStore"), "3");
         for pid in [site.main_pid(), site.server_pid()] {
             let status = site.sh(&format!("cat /proc/{pid}/status"));
             let of = |name: &str| {
@@ -29,6 +29,8 @@ fn it_starts_from_nothing_with_no_rights_at_all() {
             let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
             assert!(core.split_whitespace().rev().nth(1) == Some("0"), "{core}");
         }
+        let log = site.sh("journalctl --no-pager --output=cat --unit=tfcfs --priority=warning");
+        assert_eq!(log, "no trusted authorities on this system; install ca-certificates or set ca_file");
         let units = "tfcfs.service tfcfs@srv-x.service tfcfs-umount.service tfcfs-umount@srv-x.service";
         assert_eq!(site.sh(&format!("systemd-analyze verify --man=no {units} 2>&1")), "");
         for unit in ["tfcfs.service", "tfcfs@srv-x.service"] {
