@@ -70,4 +70,5 @@ fn the_compose_file_gives_its_application_tokens() {
     });
     assert_eq!(tfcfs.stop(), 0, "{}", tfcfs.logs());
     assert!(!shared.is_mounted());
+    compose.run(&["--project-name", &project, "down", "--volumes", "--timeout", "1"]);
 }

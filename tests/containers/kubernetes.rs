@@ -20,8 +20,9 @@ const LOOP: &str = "n=0; while [ ! -e /dev/shm/stop ]; do cat /srv/tfcfs/mnt/cre
                     n=$((n+1)); done; echo $n >/dev/shm/count";
 
 fn kill_server(container: &Container) {
-    let former = container.children();
-    let [server] = former[..] else { panic!("one server: {former:?}") };
+    // What the probes left behind is waited for, a moment later.
+    eventually("one server", || container.children().len() == 1);
+    let server = container.children()[0];
     kill_process(Pid::from_raw(server as i32).unwrap(), Signal::KILL).unwrap();
     // A process that has ended and that nobody has waited for is still a child: there must be one only.
     eventually("one server, another one", || matches!(container.children()[..], [other] if other != server));
