@@ -14,6 +14,7 @@ mod systemd {
     mod consumers;
     mod image;
     mod machine;
+    mod page;
     pub mod site;
 
     mod going_on;

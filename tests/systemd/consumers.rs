@@ -16,7 +16,7 @@ impl Site {
         let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/examples");
         for entry in fs::read_dir(&own).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_file() {
+            if path.extension().is_none_or(|end| end != "conf") {
                 let name = path.file_name().unwrap().to_str().unwrap();
                 fs::copy(&path, site.at(&format!("/etc/systemd/system/{name}"))).unwrap();
             }
@@ -26,7 +26,7 @@ impl Site {
     }
 
     fn example_drop_in(&self, name: &str) {
-        let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/examples/tfcfs.service.d").join(name);
+        let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/examples").join(name);
         self.drop_in("tfcfs.service", &fs::read_to_string(own).unwrap());
     }
 }

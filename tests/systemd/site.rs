@@ -39,11 +39,16 @@ pub struct Site {
 }
 
 impl Site {
-    /// With units and program, without settings, credentials and user's doing.
-    pub fn installed(suite: Suite) -> Self {
+    /// Nothing is installed.
+    pub fn bare(suite: Suite) -> Self {
         let (network, fake) = upstream();
         let machine = Machine::boot(suite, network);
-        let site = Self { machine, fake: Arc::new(fake) };
+        Self { machine, fake: Arc::new(fake) }
+    }
+
+    /// With units and program, without settings, credentials and user's doing.
+    pub fn installed(suite: Suite) -> Self {
+        let site = Self::bare(suite);
         site.install_program();
         let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd");
         for entry in fs::read_dir(&own).unwrap() {
