@@ -65,8 +65,6 @@ pub struct Supervised {
     pub device: OwnedFd,
     /// The table of open files.
     pub handles: OwnedFd,
-    /// A copy of the mount for the server's own announcements, if it needs one.
-    pub tree: Option<OwnedFd>,
     /// Whether the kernel sends unanswered requests again ([`Connection::resends`]).
     pub resends: bool,
     /// Arguments of a server.
@@ -139,7 +137,6 @@ impl Supervisor {
                 &self.supervised.arguments,
                 self.supervised.device.as_fd(),
                 self.supervised.handles.as_fd(),
-                self.supervised.tree.as_ref().map(AsFd::as_fd),
             );
             let death = match self.watch(server.map_err(internal)?).await {
                 Watched::Stopped(code) => return stopped(code),

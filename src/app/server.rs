@@ -47,7 +47,7 @@ async fn take_over(plan: &MountPlan, handed: Handed) -> Result<(), Failure> {
         tracing::warn!(%error, "this process would outlive its supervisor");
     }
     // Open for as long as this process lives.
-    let Handed { device, handles, reports, alive, tree } = handed;
+    let Handed { device, handles, reports, alive } = handed;
     std::mem::forget(alive);
     let unusable =
         |error: io::Error| Failure::new(ExitCode::MountGone, format!("the mount cannot be taken over: {error}"));
@@ -65,9 +65,7 @@ async fn take_over(plan: &MountPlan, handed: Handed) -> Result<(), Failure> {
         };
         let polled = records.iter().filter_map(|record| Some((record.handle, record.poll?)));
         let runtime = tokio::runtime::Handle::current();
-        let tree = tree.as_ref().map(AsFd::as_fd);
-        let mounted =
-            Mounted::take_over(&parts.vfs, &settings, device.as_fd(), tree, polled, &runtime).map_err(unusable)?;
+        let mounted = Mounted::take_over(&parts.vfs, &settings, device.as_fd(), polled, &runtime).map_err(unusable)?;
         let (point, version) = (plan.mount_point.display(), env!("CARGO_PKG_VERSION"));
         tracing::info!(mount_point = %point, version, open_files = records.len(), "serving");
         tell(&reports, &Report::Ready);

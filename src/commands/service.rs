@@ -3,6 +3,7 @@
 
 mod job;
 mod kept;
+mod leftovers;
 
 use std::io;
 use std::path::Path;
@@ -69,11 +70,7 @@ fn make(mount_point: &Path) -> Result<(), Failure> {
         reaper: None,
     })?;
     HandleFile::create()
-        .and_then(|handles| {
-            // The sandbox of the one who serves shows it the mount point read-only.
-            let tree = connection.tree(mount_point)?;
-            kept::keep(connection.device(), &handles, &tree, connection.resends())
-        })
+        .and_then(|handles| kept::keep(connection.device(), &handles, connection.resends()))
         .map_err(not_taken)?;
     connection.leave();
     Ok(())
@@ -81,7 +78,7 @@ fn make(mount_point: &Path) -> Result<(), Failure> {
 
 fn not_taken(error: io::Error) -> Failure {
     Failure::new(ExitCode::Internal, format!("systemd did not take the mount: {error}"))
-        .hint("the unit needs NotifyAccess=exec and FileDescriptorStoreMax=8")
+        .hint("the unit needs NotifyAccess=exec and FileDescriptorStoreMax=4")
 }
 
 fn serve(args: MountArgs) -> Result<(), Failure> {
@@ -92,7 +89,10 @@ fn serve(args: MountArgs) -> Result<(), Failure> {
         Failure::new(ExitCode::Internal, format!("the files that systemd keeps cannot be read: {error}"))
     })?;
     match kept {
-        Kept::Connection { device, handles, tree, resends } => keep(&args, device, handles, tree, resends),
+        Kept::Connection { device, handles, resends } => {
+            leftovers::kill();
+            keep(&args, device, handles, resends)
+        }
         Kept::Refused(code) => Err(Failure::new(code, "nothing could be mounted")
             .hint("the lines of tfcfs service mount before this one say why")),
         Kept::Nothing => Err(nothing(&args.mount_point)),
@@ -105,7 +105,7 @@ fn nothing(mount_point: &Path) -> Failure {
         return Failure::new(ExitCode::MountPoint, text).hint("stop that one, or name another mount point");
     }
     Failure::new(ExitCode::MountGone, "systemd keeps no mount that lives").hint(
-        "the unit mounts anew at its next start; ExecStartPre=+tfcfs service mount and FileDescriptorStoreMax=8 belong to it",
+        "the unit mounts anew at its next start; ExecStartPre=+tfcfs service mount and FileDescriptorStoreMax=4 belong to it",
     )
 }
 

@@ -33,7 +33,6 @@ pub(super) fn supervise(args: MountArgs) -> Result<(), Failure> {
         mount_point: located(&args)?,
         device,
         handles: HandleFile::create().map_err(internal)?,
-        tree: None,
         resends: connection.resends(),
         arguments: own,
         at_stop: AtStop::Unmount(connection),
@@ -51,18 +50,11 @@ pub(super) fn serve(args: MountArgs) -> Result<(), Failure> {
 }
 
 /// Goes on with a connection that somebody else keeps.
-pub(super) fn keep(
-    args: &MountArgs,
-    device: OwnedFd,
-    handles: OwnedFd,
-    tree: Option<OwnedFd>,
-    resends: bool,
-) -> Result<(), Failure> {
+pub(super) fn keep(args: &MountArgs, device: OwnedFd, handles: OwnedFd, resends: bool) -> Result<(), Failure> {
     supervisor::run(Supervised {
         mount_point: located(args)?,
         device,
         handles,
-        tree,
         resends,
         arguments: own_arguments("service"),
         at_stop: AtStop::HandOver,

@@ -6,7 +6,6 @@
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -56,17 +55,6 @@ impl Connection {
     /// server that was killed waits for ever, so that the mount must be taken away instead.
     pub fn resends(&self) -> bool {
         self.resends
-    }
-
-    /// A copy of the mount that is mounted nowhere: a server that sees the mount point read-only, or not at all, can open its
-    /// own files there. It keeps nobody from unmounting, but the connection lives as long as it does.
-    ///
-    /// # Errors
-    /// `EPERM` without the right to mount.
-    pub fn tree(&self, mount_point: &Path) -> io::Result<OwnedFd> {
-        use rustix::mount::{OpenTreeFlags, open_tree};
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        Ok(open_tree(rustix::fs::CWD, mount_point, flags)?)
     }
 
     /// Leaves the mount where it is, for as long as somebody keeps the device.

@@ -42,24 +42,16 @@ pub(super) struct Device(File);
 
 impl Device {
     /// Gives the calling thread its own file table and in it a device of the mount whose device `mount` is, an open file of
-    /// this process, and `other` besides. Every other file is closed there, and its standard input, output and error are
-    /// nowhere.
+    /// this process. Every other file is closed there, and its standard input, output and error are nowhere.
     ///
     /// # Errors
     /// The system's; the thread must not go on then.
-    pub(super) fn apart(mount: RawFd, own: Own, other: Option<RawFd>) -> io::Result<(Self, Option<OwnedFd>)> {
-        let files: Vec<RawFd> = [mount].into_iter().chain(other).collect();
-        let mut number = 0;
-        let mut kept = apart(&files, |file| {
-            number += 1;
-            match own {
-                Own::Clone if number == 1 => Self::cloned(file),
-                _ => file.try_clone_to_owned(),
-            }
-        })?
-        .into_iter();
-        let device = kept.next().ok_or(io::ErrorKind::InvalidInput)?;
-        Ok((Self(File::from(device)), kept.next()))
+    pub(super) fn apart(mount: RawFd, own: Own) -> io::Result<Self> {
+        let device = apart(mount, |mount| match own {
+            Own::Clone => Self::cloned(mount),
+            Own::Same => mount.try_clone_to_owned(),
+        })?;
+        Ok(Self(File::from(device)))
     }
 
     /// One more device of the mount whose device `mount` is.
@@ -82,22 +74,18 @@ impl Device {
     }
 }
 
-/// Gives the calling thread its own file table, and in it only what `take` makes of `files`, open files of this process. Its
+/// Gives the calling thread its own file table, and in it only what `take` makes of `file`, an open file of this process. Its
 /// standard input, output and error are nowhere.
 ///
 /// # Errors
 /// The system's; the thread must not go on then.
-pub(super) fn apart(
-    files: &[RawFd],
-    mut take: impl FnMut(BorrowedFd<'_>) -> io::Result<OwnedFd>,
-) -> io::Result<Vec<OwnedFd>> {
+pub(super) fn apart(file: RawFd, take: impl FnOnce(BorrowedFd<'_>) -> io::Result<OwnedFd>) -> io::Result<OwnedFd> {
     unshare(CloneFlags::CLONE_FILES)?;
-    // SAFETY: the caller keeps `files` open in the process until this returns, and this thread's table is a copy of the
-    // process's, so the numbers are open here as well.
-    let own =
-        files.iter().map(|file| take(unsafe { BorrowedFd::borrow_raw(*file) })).collect::<io::Result<Vec<_>>>()?;
+    // SAFETY: the caller keeps `file` open in the process until this returns, and this thread's table is a copy of the
+    // process's, so the number is open here as well.
+    let own = take(unsafe { BorrowedFd::borrow_raw(file) })?;
     for number in open_files()? {
-        if number > STANDARD && own.iter().all(|own| own.as_raw_fd() != number) {
+        if number > STANDARD && number != own.as_raw_fd() {
             // The descriptor that listed them is closed already.
             let _ = nix::unistd::close(number);
         }

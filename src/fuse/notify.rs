@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -50,7 +50,7 @@ impl KernelSide {
         vfs: &Arc<Vfs>,
         mount: BorrowedFd<'_>,
         own: Own,
-        place: Place<'_>,
+        mount_point: PathBuf,
         polls: Polls,
     ) -> io::Result<Arc<Self>> {
         let mount = mount.as_raw_fd();
@@ -58,12 +58,11 @@ impl KernelSide {
         let vfs = Arc::downgrade(vfs);
         let untold = Arc::new(AtomicUsize::new(0));
         let told = untold.clone();
-        let Place { mount_point, tree } = place;
-        apart("tfcfs-notify", mount, own, tree.map(|tree| tree.as_raw_fd()), move |device, tree| {
+        apart("tfcfs-notify", mount, own, move |device| {
             if let Some(vfs) = vfs.upgrade() {
                 vfs.set_announcer(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs());
             }
-            let teller = Teller { device, mount_point, tree, polls };
+            let teller = Teller { device, mount_point, polls };
             for change in queue {
                 teller.tell(change);
                 told.fetch_sub(1, Ordering::AcqRel);
@@ -81,7 +80,7 @@ impl KernelSide {
             let (sender, queue) = mpsc::channel();
             let rewritten = rewritten.clone();
             let told = untold.clone();
-            apart("tfcfs-pages", mount, own, None, move |device, _| {
+            apart("tfcfs-pages", mount, own, move |device| {
                 for Rewrite { node, bytes, done } in queue {
                     rewrite(&device, node, &bytes);
                     told.fetch_sub(1, Ordering::AcqRel);
@@ -104,27 +103,13 @@ impl KernelSide {
     }
 }
 
-/// Where our own files are found, for our own announcements.
-pub(super) struct Place<'a> {
-    /// By its path.
-    pub(super) mount_point: PathBuf,
-    /// Or in a copy of the mount that nothing else sees: where the path is read-only to us, or not ours to see.
-    pub(super) tree: Option<BorrowedFd<'a>>,
-}
-
 /// Starts a thread with a device of its own, and returns once it has it.
-fn apart(
-    name: &str,
-    mount: RawFd,
-    own: Own,
-    other: Option<RawFd>,
-    work: impl FnOnce(Device, Option<OwnedFd>) + Send + 'static,
-) -> io::Result<()> {
+fn apart(name: &str, mount: RawFd, own: Own, work: impl FnOnce(Device) + Send + 'static) -> io::Result<()> {
     let (ready, is_ready) = mpsc::channel();
-    std::thread::Builder::new().name(name.into()).spawn(move || match Device::apart(mount, own, other) {
-        Ok((device, other)) => {
+    std::thread::Builder::new().name(name.into()).spawn(move || match Device::apart(mount, own) {
+        Ok(device) => {
             let _ = ready.send(Ok(()));
-            work(device, other);
+            work(device);
         }
         Err(error) => _ = ready.send(Err(error)),
     })?;
@@ -168,7 +153,6 @@ fn rewrite(device: &Device, node: Ino, bytes: &[u8]) {
 struct Teller {
     device: Device,
     mount_point: PathBuf,
-    tree: Option<OwnedFd>,
     polls: Polls,
 }
 
@@ -204,10 +188,7 @@ impl Teller {
     /// The name goes between the open and the write: whoever is woken by the write and opens the name at once would else
     /// put the new node there first, and then nothing tells those who watch the old one that it is gone (DELETE_SELF).
     fn announce(&self, path: &str, remove: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        let opened = match &self.tree {
-            Some(tree) => openat(tree, path, ANNOUNCE, Mode::empty()),
-            None => openat(CWD, self.mount_point.join(path), ANNOUNCE, Mode::empty()),
-        };
+        let opened = openat(CWD, self.mount_point.join(path), ANNOUNCE, Mode::empty());
         let mut file = match opened {
             Ok(file) => File::from(file),
             Err(error) => {

@@ -24,9 +24,8 @@ pub fn start(
     let file = file.as_raw_fd();
     let (ready, is_ready) = mpsc::channel();
     std::thread::Builder::new().name("tfcfs-pulse".into()).spawn(move || {
-        let file = match apart(&[file], |file| file.try_clone_to_owned()).map(|mut files| files.pop()) {
-            Ok(Some(file)) => File::from(file),
-            Ok(None) => return,
+        let file = match apart(file, |file| file.try_clone_to_owned()) {
+            Ok(file) => File::from(file),
             Err(error) => return drop(ready.send(Err(error))),
         };
         let _ = ready.send(Ok(()));

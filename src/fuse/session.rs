@@ -11,7 +11,7 @@ use fuser::{Config, MountOption, Session, SessionACL, SessionUnmounter};
 use parking_lot::Mutex;
 
 use super::device::Own;
-use super::notify::{KernelSide, Place};
+use super::notify::KernelSide;
 use super::{Leaving, Polls, TokenFs, connection, reaper};
 use crate::vfs::Vfs;
 
@@ -82,13 +82,7 @@ impl Mounted {
         if let Some(Err(error)) = started {
             tracing::warn!(%error, "without its helper process a kill -9 of this one may leave a mount that hangs");
         }
-        let kernel = KernelSide::start(
-            vfs,
-            session.as_fd(),
-            Own::Clone,
-            Place { mount_point: mount_point.clone(), tree: None },
-            polls,
-        )?;
+        let kernel = KernelSide::start(vfs, session.as_fd(), Own::Clone, mount_point.clone(), polls)?;
         vfs.attach(kernel.clone());
         let unmounter = Some(session.unmount_callable());
         Ok(Self { mount_point, unmounter, ended: run(session)?, kernel, leaving })
@@ -118,15 +112,13 @@ impl Mounted {
             }
             _ => Own::Clone,
         };
-        let place = Place { mount_point: mount_point.clone(), tree: None };
-        let kernel = KernelSide::start(vfs, session.as_fd(), own, place, polls)?;
+        let kernel = KernelSide::start(vfs, session.as_fd(), own, mount_point.clone(), polls)?;
         vfs.attach(kernel.clone());
         Ok(Self { mount_point, unmounter: None, ended: run(session)?, kernel, leaving })
     }
 
-    /// Serves a mount that somebody else has made and keeps: `device` is its device, `tree` a copy of the mount, if our
-    /// announcements shall go that way ([`Connection::tree`](super::connection::Connection::tree)). The mount point is not
-    /// touched before it is served. `polled` are the handles that somebody polls, with the kernel's numbers for that.
+    /// Serves a mount that somebody else has made and keeps: `device` is its device. The mount point is not touched before
+    /// it is served. `polled` are the handles that somebody polls, with the kernel's numbers for that.
     ///
     /// # Errors
     /// The system's.
@@ -134,7 +126,6 @@ impl Mounted {
         vfs: &Arc<Vfs>,
         settings: &MountSettings,
         device: BorrowedFd<'_>,
-        tree: Option<BorrowedFd<'_>>,
         polled: impl IntoIterator<Item = (u64, u64)>,
         runtime: &tokio::runtime::Handle,
     ) -> io::Result<Self> {
@@ -143,8 +134,7 @@ impl Mounted {
         let fs = TokenFs::new(vfs.clone(), runtime.clone(), polls.clone(), leaving.clone());
         let mount_point = std::path::absolute(&settings.mount_point)?;
         let session = connection::session(fs, device, config(settings))?;
-        let kernel =
-            KernelSide::start(vfs, device, Own::Same, Place { mount_point: mount_point.clone(), tree }, polls)?;
+        let kernel = KernelSide::start(vfs, device, Own::Same, mount_point.clone(), polls)?;
         vfs.attach(kernel.clone());
         let ended = run(session)?;
         // What was read and not answered comes once more. Before Linux 6.9 nobody is asked to take over.

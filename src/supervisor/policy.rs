@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
+use crate::exit::ExitCode;
+
 /// Nobody may be kept waiting for longer than that without anybody who serves: then the mount goes, and readers get an error.
 pub const UNSERVED: Duration = Duration::from_secs(20);
 
 /// A server that served so long was a good one: whatever ended it, another one will serve as well.
 pub const GROWN_UP: Duration = Duration::from_millis(250);
+
+/// A state that is in use at the first start may be that of a server that is just ending; for so long it is tried again.
+const IN_USE: Duration = Duration::from_secs(5);
 
 /// The pause after the second early death in a row; it doubles. There is none after the first.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -57,7 +62,8 @@ impl Past {
             return Next::Now;
         }
         // It has said why, and will say so again: bad settings, another key, no state.
-        if !self.served && death.code.is_some() {
+        let ending = death.code == Some(ExitCode::InUse as i32) && unserved < IN_USE;
+        if !self.served && death.code.is_some() && !ending {
             return Next::GiveUp;
         }
         self.early += 1;
@@ -112,5 +118,13 @@ mod tests {
         let mut past = Past::default();
         past.after(death(Some(5000), KILLED), Duration::ZERO);
         assert_eq!(past.after(death(None, Some(6)), Duration::ZERO), Next::Now, "it served before");
+    }
+
+    #[test]
+    fn a_state_in_use_at_the_first_start_may_be_let_go_in_a_moment() {
+        let mut past = Past::default();
+        assert_eq!(past.after(death(None, Some(8)), Duration::ZERO), Next::Now);
+        assert_eq!(past.after(death(None, Some(8)), Duration::from_secs(1)), Next::After(FIRST_PAUSE));
+        assert_eq!(past.after(death(None, Some(8)), IN_USE), Next::GiveUp);
     }
 }

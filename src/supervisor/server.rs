@@ -19,9 +19,6 @@ use crate::inherited;
 /// kernel waits for the next server, so nobody waits for that.
 const REAPED: Duration = Duration::from_millis(200);
 
-/// Says that the last file is there.
-const TREE: &str = "TFCFS_SERVER_TREE";
-
 /// What a server gets, by its numbers from [`inherited::FIRST`] on.
 pub struct Handed {
     /// The FUSE device.
@@ -32,8 +29,6 @@ pub struct Handed {
     pub reports: OwnedFd,
     /// Open exactly as long as the server lives, whatever its threads do.
     pub alive: OwnedFd,
-    /// A copy of the mount, if its own files are to be opened there.
-    pub tree: Option<OwnedFd>,
 }
 
 impl Handed {
@@ -43,9 +38,7 @@ impl Handed {
     /// It was not started by a supervisor.
     pub fn take() -> io::Result<Self> {
         let take = |place| inherited::take(inherited::FIRST + place);
-        let (device, handles, reports, alive) = (take(0)?, take(1)?, take(2)?, take(3)?);
-        let tree = std::env::var_os(TREE).map(|_| take(4)).transpose()?;
-        Ok(Self { device, handles, reports, alive, tree })
+        Ok(Self { device: take(0)?, handles: take(1)?, reports: take(2)?, alive: take(3)? })
     }
 }
 
@@ -69,18 +62,10 @@ impl Server {
     ///
     /// # Errors
     /// The system's.
-    pub(super) fn start(
-        arguments: &[OsString],
-        device: BorrowedFd<'_>,
-        handles: BorrowedFd<'_>,
-        tree: Option<BorrowedFd<'_>>,
-    ) -> io::Result<Self> {
+    pub(super) fn start(arguments: &[OsString], device: BorrowedFd<'_>, handles: BorrowedFd<'_>) -> io::Result<Self> {
         let (reports, tell) = pipe_with(PipeFlags::CLOEXEC)?;
         let (alive, life) = pipe_with(PipeFlags::CLOEXEC)?;
-        let mut files = vec![device.try_clone_to_owned()?, handles.try_clone_to_owned()?, tell, life];
-        if let Some(tree) = tree {
-            files.push(tree.try_clone_to_owned()?);
-        }
+        let files = [device.try_clone_to_owned()?, handles.try_clone_to_owned()?, tell, life];
         let mapped = files.into_iter().zip(inherited::FIRST..);
         let mapped = mapped.map(|(parent_fd, child_fd)| FdMapping { parent_fd, child_fd }).collect();
         let mut command = std::process::Command::new("/proc/self/exe");
@@ -89,10 +74,6 @@ impl Server {
         // It tells its supervisor, who tells the service manager.
         for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"] {
             command.env_remove(name);
-        }
-        command.env_remove(TREE);
-        if tree.is_some() {
-            command.env(TREE, "1");
         }
         command.fd_mappings(mapped).map_err(io::Error::other)?;
         let child = Command::from(command).spawn()?;

@@ -22,7 +22,7 @@ fn strike(site: &Site, what: &str, mut blow: impl FnMut(&Site, u32)) -> Duration
     let tokens: Vec<_> = held.into_iter().map(|held| held.token).collect();
     site.eventually("the last close revokes", || !site.fake.is_live(&tokens[0]));
     assert!(site.fake.is_live(&tokens[1]), "this one lingers");
-    assert_eq!(site.property("tfcfs", "NFileDescriptorStore"), "3");
+    assert_eq!(site.property("tfcfs", "NFileDescriptorStore"), "2");
     assert_eq!(site.mounts(), 1);
     stall
 }

@@ -12,9 +12,8 @@ use super::machine::Machine;
 use crate::fake::{ACME, Fake, FakeOptions};
 use crate::load::Load;
 
-/// Nothing that works takes longer on a busy machine. A killed server whose thread stands in the kernel holds systemd up for twice
-/// TimeoutStopSec= before the next one, who frees it, is started.
-const PATIENCE: Duration = Duration::from_secs(45);
+/// Nothing that works takes longer on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where the units mount.
 pub const MOUNT: &str = "/mnt/tfc";

@@ -12,7 +12,7 @@ fn it_starts_from_nothing_with_no_rights_at_all() {
         site.sh("systemctl start tfcfs");
         assert!(site.read("status").contains("roles = 0"));
         assert_eq!(site.property("tfcfs", "StatusText"), "serving 0 roles, 0 leases held, 0 lingering");
-        assert_eq!(site.property("tfcfs", "NFileDescriptorStore"), "3");
+        assert_eq!(site.property("tfcfs", "NFileDescriptorStore"), "2");
         for pid in [site.main_pid(), site.server_pid()] {
             let status = site.sh(&format!("cat /proc/{pid}/status"));
             let of = |name: &str| {

@@ -9,12 +9,13 @@ use crate::exit::ExitCode;
 use crate::fuse::connection;
 use crate::inherited;
 
-/// Names of the kept files: `fuse-ID` or `fuse9-ID` (a kernel that sends unanswered requests again), `handles-ID`, and
-/// `tree-ID`, a copy of the mount.
+/// Names of the kept files: `fuse-ID` or `fuse9-ID` (a kernel that sends unanswered requests again), and `handles-ID`.
+///
+/// Never a file *in* the mount, nor a mount: systemd asks for the attributes of what it is given, and would wait for a server
+/// that only it can start (seen with 257).
 const DEVICE: &str = "fuse-";
 const DEVICE_THAT_RESENDS: &str = "fuse9-";
 const HANDLES: &str = "handles-";
-const TREE: &str = "tree-";
 
 /// In place of all: `refused-CODE`. Systemd restarts a unit whose ExecStartPre= failed, whatever its exit code; the main process
 /// can say that this is no use.
@@ -26,7 +27,7 @@ const TAKEN: i64 = 5;
 /// What a helper has left for the main process.
 pub(super) enum Kept {
     /// A connection that lives.
-    Connection { device: OwnedFd, handles: OwnedFd, tree: Option<OwnedFd>, resends: bool },
+    Connection { device: OwnedFd, handles: OwnedFd, resends: bool },
     /// There can be none.
     Refused(ExitCode),
     /// Nothing that lives.
@@ -34,11 +35,10 @@ pub(super) enum Kept {
 }
 
 /// Gives a connection to systemd.
-pub(super) fn keep(device: impl AsFd, handles: impl AsFd, tree: impl AsFd, resends: bool) -> io::Result<()> {
+pub(super) fn keep(device: impl AsFd, handles: impl AsFd, resends: bool) -> io::Result<()> {
     let id = uuid::Uuid::now_v7().simple().to_string();
     let name = if resends { DEVICE_THAT_RESENDS } else { DEVICE };
     store(&format!("{HANDLES}{id}"), handles)?;
-    store(&format!("{TREE}{id}"), tree)?;
     store(&format!("{name}{id}"), device)?;
     wait_until_taken()
 }
@@ -77,7 +77,7 @@ fn choose(kept: &mut Vec<(String, OwnedFd)>) -> Kept {
         };
         match of_it(HANDLES) {
             Some(handles) if !connection::is_gone(device.as_fd()).unwrap_or(true) => {
-                found = Kept::Connection { device, handles, tree: of_it(TREE), resends };
+                found = Kept::Connection { device, handles, resends };
             }
             Some(_) => {
                 give_back(&format!("{HANDLES}{}", id(&name)));
