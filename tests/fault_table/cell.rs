@@ -167,7 +167,8 @@ fn judge(cell: &Cell, fault: &Fault, read: &std::io::Result<String>, took: Durat
         (Ok(_), Some(line)) => panic!("the read succeeded, yet: {line}"),
         (Err(error), None) => panic!("{error}, and errors says nothing: {errors:?}"),
         (Err(error), Some(line)) => {
-            let name = line.split(' ').nth(2).expect("a line has an errno").to_owned();
+            let before = line.split_once(" creds/app/token: ").expect("found by it").0;
+            let name = before.rsplit(' ').next().expect("a line has an errno").to_owned();
             let expected = fault.errno.map(|(errno, _)| errno);
             assert_eq!(error.raw_os_error(), expected, "{name}: {line}");
             (Some(name), line.split_once("token: ").expect("found by it").1.to_owned())
