@@ -18,6 +18,7 @@ mod systemd {
     pub mod site;
 
     mod going_on;
+    mod package;
     mod start;
     mod stop;
     mod watchers;
