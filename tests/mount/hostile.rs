@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -220,10 +221,14 @@ fn rotations_without_pause_under_many_readers_give_whole_tokens_that_were_issued
                     let next =
                         last.map_or(Duration::ZERO, |at| Duration::from_millis(1010).saturating_sub(at.elapsed()));
                     std::thread::sleep(next);
+                    let former = fs::metadata(token).unwrap().ino();
                     fs::write(path, "\n").unwrap();
                     *last = Some(Instant::now());
-                    // A change is announced to those who look once somebody has looked the name up since the last one.
-                    fs::metadata(token).unwrap();
+                    // A change is announced once somebody has looked the name up since the last one; the kernel hears of
+                    // this one a moment after the writer.
+                    while fs::metadata(token).unwrap().ino() == former {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
                     rotations.fetch_add(1, Ordering::Relaxed);
                 }
             }
