@@ -246,7 +246,10 @@ fn rotations_without_pause_under_many_readers_give_whole_tokens_that_were_issued
         told.tokens,
         told.all as u64 / time.as_secs(),
     );
-    assert_eq!((told.tokens, told.lost), (rotations, 0), "one event for each rotation");
+    // One event for each rotation, none made up. A name that the kernel has dropped meanwhile, and that nobody looked up before
+    // the next rotation, is announced once for both.
+    assert_eq!(told.lost, 0);
+    assert!(told.tokens <= rotations && told.tokens * 100 >= rotations * 95, "{} of {rotations} told", told.tokens);
     for token in &seen {
         assert!(daemon.fake.token_of_secret(token).is_some(), "a reader got {} bytes that nobody issued", token.len());
     }
