@@ -62,6 +62,13 @@ fn it_is_installed_upgraded_under_load_removed_and_purged() {
         println!("{suite:?}: {UPGRADES} upgrades of the package under load: nobody waited longer than {stall:?}");
         assert!(site.sh("dpkg-query --show tfcfs").ends_with(&format!("+{UPGRADES}")));
         assert!(site.sh("cat /etc/tfcfs/tfcfs.toml").contains("[roles.app]"), "what was written is kept");
+        // A stop waits for upstream for a few seconds only, and the load has left many revocations before ours.
+        site.eventually("the tokens of the load are revoked", || {
+            let status = site.read("status");
+            status.contains("[revocations]\npending = 0\n") && status.contains("held = 2\n")
+        });
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        site.eventually("and the last of them", || site.read("status").contains("[revocations]\npending = 0\n"));
         site.sh("dpkg --remove tfcfs 2>&1");
         assert_eq!(site.mounts(), 0);
         site.eventually("what policy says is revoked", || !site.fake.is_live(&held[0].token));
