@@ -8,7 +8,7 @@ mod reload;
 mod server;
 
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,7 @@ use crate::mount_point;
 
 use self::parts::Parts;
 pub use self::parts::key_settings;
+pub use self::place::{free_mount_point, mount_failure};
 pub use self::server::serve;
 
 /// A stop is over after this at the latest; what is not proven by then stays in the ledger.
@@ -53,19 +54,24 @@ pub struct MountPlan {
     pub reaper: Option<PathBuf>,
 }
 
+impl MountPlan {
+    fn mount_settings(&self) -> MountSettings {
+        MountSettings {
+            mount_point: self.mount_point.clone(),
+            allow_other: self.settings.allow_other,
+            threads: self.settings.threads,
+            reaper: self.reaper.clone(),
+        }
+    }
+}
+
 /// Mounts for somebody who serves later, after a look at what is there.
 ///
 /// # Errors
 /// What is in the way.
 pub fn connect(plan: &MountPlan) -> Result<Connection, Failure> {
-    place::free(&plan.mount_point)?;
-    let settings = MountSettings {
-        mount_point: plan.mount_point.clone(),
-        allow_other: plan.settings.allow_other,
-        threads: plan.settings.threads,
-        reaper: None,
-    };
-    Connection::mount(&settings).map_err(|error| place::mount_failure(&plan.mount_point, &error))
+    free_mount_point(&plan.mount_point)?;
+    Connection::mount(&plan.mount_settings()).map_err(|error| mount_failure(&plan.mount_point, &error))
 }
 
 /// Mounts and serves until a signal or an unmount. `ready` is called once the mount answers.
@@ -93,19 +99,6 @@ fn run(plan: &MountPlan, device: Option<OwnedFd>, ready: impl FnOnce()) -> Resul
     result
 }
 
-/// Looks before mounting: replaces a dead mount of ours, refuses everything else that is in the way.
-///
-/// # Errors
-/// What is in the way.
-pub fn free_mount_point(path: &Path) -> Result<(), Failure> {
-    place::free(path)
-}
-
-/// Why mounting there failed, with a way out.
-pub fn mount_failure(path: &Path, error: &std::io::Error) -> Failure {
-    place::mount_failure(path, error)
-}
-
 fn new_runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -129,7 +122,7 @@ pub(crate) fn protect_memory() {
 async fn mount_and_serve(plan: &MountPlan, device: Option<OwnedFd>, ready: impl FnOnce()) -> Result<(), Failure> {
     let (mut stop, mut hangup) = (Stop::new()?, listen(SignalKind::hangup())?);
     if device.is_none() {
-        place::free(&plan.mount_point)?;
+        free_mount_point(&plan.mount_point)?;
     }
     let parts = Parts::build(plan, &[]).await?;
     let served = serve_parts(plan, &parts, device, &mut stop, &mut hangup, ready).await;
@@ -147,21 +140,14 @@ async fn serve_parts(
 ) -> Result<(), Failure> {
     parts.audit.started(&parts.vfs, plan);
     parts.apply_file(&plan.settings).await?;
-    let settings = &plan.settings;
-    let mount = MountSettings {
-        mount_point: plan.mount_point.clone(),
-        allow_other: settings.allow_other,
-        threads: settings.threads,
-        reaper: plan.reaper.clone(),
-    };
+    let mount = plan.mount_settings();
     let keeper = tokio::spawn(keep_time(parts.issuer.clone()));
     let runtime = tokio::runtime::Handle::current();
-    let ours = device.is_none();
     let mounted = match device {
         Some(device) => Mounted::given(&parts.vfs, &mount, device, &runtime),
         None => Mounted::start(&parts.vfs, &mount, &runtime),
     };
-    let mut mounted = mounted.map_err(|error| place::mount_failure(&plan.mount_point, &error))?;
+    let mut mounted = mounted.map_err(|error| mount_failure(&plan.mount_point, &error))?;
     tracing::info!(mount_point = %plan.mount_point.display(), version = env!("CARGO_PKG_VERSION"), "serving");
     ready();
     loop {
@@ -177,7 +163,7 @@ async fn serve_parts(
             name = stop.signal() => {
                 tracing::info!(signal = name, "stopping; a second signal leaves at once");
                 // Busy: files in it stay open until their programs close them, but nobody finds it any more.
-                if (mounted.unmount().is_err() || !ours)
+                if mounted.unmount().is_err()
                     && let Err(error) = mount_point::detach(mounted.mount_point())
                 {
                     tracing::error!(%error, "could not unmount");
@@ -186,8 +172,8 @@ async fn serve_parts(
             }
         }
     }
-    keeper.abort();
     drain(plan, parts, stop).await;
+    keeper.abort();
     tracing::info!("stopped");
     Ok(())
 }

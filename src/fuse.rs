@@ -15,7 +15,6 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use fuser::{
@@ -43,11 +42,7 @@ pub struct TokenFs {
     vfs: Arc<Vfs>,
     runtime: tokio::runtime::Handle,
     polls: Polls,
-    leaving: Leaving,
 }
-
-/// Set when this process hands over to another one: requests that fail because of that are left to the other.
-pub type Leaving = Arc<AtomicBool>;
 
 /// Set in the number of a request that the kernel sends again (`FUSE_UNIQUE_RESEND` of its `fuse.h`).
 const SENT_AGAIN: u64 = 1 << 63;
@@ -108,8 +103,8 @@ fn open_flags(opened: &Opened) -> FopenFlags {
 
 impl TokenFs {
     /// Over a tree; answers that wait run on `runtime`.
-    pub fn new(vfs: Arc<Vfs>, runtime: tokio::runtime::Handle, polls: Polls, leaving: Leaving) -> Self {
-        Self { vfs, runtime, polls, leaving }
+    pub fn new(vfs: Arc<Vfs>, runtime: tokio::runtime::Handle, polls: Polls) -> Self {
+        Self { vfs, runtime, polls }
     }
 
     /// Sends an answer now, or from a task when it has to wait. A panic there drops the reply, which answers `EIO`.
@@ -117,16 +112,7 @@ impl TokenFs {
         match answer {
             Reply::Now(result) => send(result.map_err(fuse_errno)),
             later => {
-                let leaving = self.leaving.clone();
-                self.runtime.spawn(async move {
-                    let answer = later.wait().await;
-                    if answer.is_err() && leaving.load(Ordering::Acquire) {
-                        // Whoever takes over gets the request again. A reply that is dropped would answer it.
-                        std::mem::forget(send);
-                        return;
-                    }
-                    send(answer.map_err(fuse_errno));
-                });
+                self.runtime.spawn(async move { send(later.wait().await.map_err(fuse_errno)) });
             }
         }
     }

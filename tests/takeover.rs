@@ -207,3 +207,34 @@ async fn nobody_is_told_twice_in_a_row_that_a_node_is_stale() {
     m.pass(seconds(2)).await;
     assert_eq!(m.vfs.open(root(), node.ino(), 0).wait().await, Err(Errno(libc::ESTALE)));
 }
+
+/// Who needs a call while this daemon hands over is answered by the next one; nothing is on record as refused.
+#[tokio::test]
+async fn what_needs_a_call_is_left_to_the_next_daemon() {
+    let m = machine(TEAM).await;
+    m.write("roles/other", TEAM).await.unwrap();
+    let token = m.cat("creds/app/token").await.unwrap();
+    m.issuer.hand_over(seconds(1)).await;
+    assert_eq!(m.cat("creds/app/token").await.unwrap(), token, "a hit needs none");
+    tokio::time::pause();
+    assert!(tokio::time::timeout(seconds(60), m.cat("creds/other/token")).await.is_err());
+    assert!(tokio::time::timeout(seconds(60), m.write("rotate/app", "\n")).await.is_err());
+    assert!(tokio::time::timeout(seconds(60), m.write("rotate/config", "\n")).await.is_err());
+    assert_eq!(m.cat("errors").await.unwrap(), "");
+    assert_eq!(m.api.count("create"), 1);
+    let m = m.hand_over().await;
+    assert!(m.api.is_live(&m.cat("creds/other/token").await.unwrap()));
+}
+
+#[tokio::test]
+async fn a_call_under_way_is_waited_for() {
+    let m = machine(TEAM).await;
+    tokio::time::pause();
+    m.api.set_latency(seconds(2));
+    let opening = m.open("creds/app/token");
+    let (opened, ()) = tokio::join!(opening, async {
+        m.settle().await;
+        m.issuer.hand_over(seconds(10)).await;
+    });
+    assert!(m.read(&opened.unwrap()).is_ok());
+}

@@ -9,7 +9,10 @@ use crate::mount_point::{self, MountPoint};
 const DEVICE: &str = "/dev/fuse";
 
 /// Looks before mounting: replaces a dead mount of ours, refuses everything else that is in the way.
-pub(super) fn free(path: &Path) -> Result<(), Failure> {
+///
+/// # Errors
+/// What is in the way.
+pub fn free_mount_point(path: &Path) -> Result<(), Failure> {
     let fail = |text: String, hint: &str| Err(Failure::new(ExitCode::MountPoint, text).hint(hint));
     let shown = path.display();
     let found = mount_point::inspect(path).map_err(|error| Failure::new(ExitCode::MountPoint, error.to_string()))?;
@@ -36,7 +39,8 @@ pub(super) fn free(path: &Path) -> Result<(), Failure> {
     }
 }
 
-pub(super) fn mount_failure(path: &Path, error: &std::io::Error) -> Failure {
+/// Why mounting there failed, with a way out.
+pub fn mount_failure(path: &Path, error: &std::io::Error) -> Failure {
     let shown = path.display();
     let missing = matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV));
     // With the device there, what is missing is the helper that was asked when the kernel refused.

@@ -16,7 +16,7 @@ use super::{MountPlan, Stop, drain, keep_time, listen, new_runtime, protect_memo
 use crate::adapters::handle_file::HandleFile;
 use crate::exit::{ExitCode, Failure};
 use crate::fuse::pulse;
-use crate::fuse::session::{MountSettings, Mounted};
+use crate::fuse::session::Mounted;
 use crate::supervisor::{BEAT, Handed, Report, tell};
 use crate::vfs::Vfs;
 
@@ -57,15 +57,10 @@ async fn take_over(plan: &MountPlan, handed: Handed) -> Result<(), Failure> {
     parts.audit.started(&parts.vfs, plan);
     let served = async {
         parts.apply_file(&plan.settings).await?;
-        let settings = MountSettings {
-            mount_point: plan.mount_point.clone(),
-            allow_other: plan.settings.allow_other,
-            threads: plan.settings.threads,
-            reaper: None,
-        };
         let polled = records.iter().filter_map(|record| Some((record.handle, record.poll?)));
         let runtime = tokio::runtime::Handle::current();
-        let mounted = Mounted::take_over(&parts.vfs, &settings, device.as_fd(), polled, &runtime).map_err(unusable)?;
+        let mounted = Mounted::take_over(&parts.vfs, &plan.mount_settings(), device.as_fd(), polled, &runtime)
+            .map_err(unusable)?;
         let (point, version) = (plan.mount_point.display(), env!("CARGO_PKG_VERSION"));
         tracing::info!(mount_point = %point, version, open_files = records.len(), "serving");
         tell(&reports, &Report::Ready);
@@ -101,27 +96,22 @@ impl Server<'_> {
         let keeper = tokio::spawn(keep_time(self.parts.issuer.clone()));
         let internal = |error| Failure::new(ExitCode::Internal, format!("no thread can be started: {error}"));
         start_beating(&self.parts.vfs, self.plan.mount_point.clone(), &self.reports).map_err(internal)?;
-        match self.serve().await? {
-            End::HandOver => {
-                tracing::info!("handing over to the next process");
-                self.hand_over().await;
-                self.parts.audit.stopped(&self.parts.vfs, None);
-                // Not by the way of an orderly end: it would answer what the next one is to answer.
-                process::exit(ExitCode::Ok as i32);
-            }
-            End::Stop => {
-                keeper.abort();
-                drain(self.plan, self.parts, &mut self.stop).await;
-                tracing::info!("stopped");
-                Ok(())
-            }
-            End::Unmounted => {
-                keeper.abort();
-                drain(self.plan, self.parts, &mut self.stop).await;
-                let point = self.plan.mount_point.display();
-                Err(Failure::new(ExitCode::MountGone, format!("{point} was unmounted by somebody else")))
-            }
+        let end = self.serve().await?;
+        if let End::HandOver = end {
+            tracing::info!("handing over to the next process");
+            self.hand_over().await;
+            self.parts.audit.stopped(&self.parts.vfs, None);
+            // Not by the way of an orderly end: it would answer what the next one is to answer.
+            process::exit(ExitCode::Ok as i32);
         }
+        drain(self.plan, self.parts, &mut self.stop).await;
+        keeper.abort();
+        if let End::Unmounted = end {
+            let point = self.plan.mount_point.display();
+            return Err(Failure::new(ExitCode::MountGone, format!("{point} was unmounted by somebody else")));
+        }
+        tracing::info!("stopped");
+        Ok(())
     }
 
     async fn serve(&mut self) -> Result<End, Failure> {
@@ -161,10 +151,9 @@ impl Server<'_> {
 
     /// Still serves what needs no call, leaves the rest to the next one.
     async fn hand_over(&self) {
-        self.mounted.leave();
         // If the supervisor was killed, whoever comes next must not find the state in use for long.
         if rustix::process::getppid() == self.supervisor {
-            self.parts.issuer.pause(CALLS).await;
+            self.parts.issuer.hand_over(CALLS).await;
         }
         self.mounted.all_told(TOLD).await;
     }

@@ -99,6 +99,9 @@ pub enum Error {
     /// Never possible on this path.
     #[error("{0}")]
     NotSupported(String),
+    /// Nothing is made any more.
+    #[error("the daemon is stopping")]
+    Stopping,
     /// A defect of ours.
     #[error("an internal error stopped this; the log has it: please report it")]
     Internal,

@@ -25,6 +25,7 @@ mod rotate;
 mod search;
 mod settle;
 mod steps;
+mod stop;
 mod stops;
 
 use std::collections::HashMap;
@@ -101,6 +102,8 @@ pub struct Issuer {
     slots: Mutex<HashMap<Scope, Arc<tokio::sync::Mutex<()>>>>,
     /// The daemon stops: nothing is made any more.
     stopping: AtomicBool,
+    /// Another daemon goes on.
+    handing_over: AtomicBool,
     /// For steps of the wall clock. Taken for moments, never together with `book`.
     timeline: Mutex<Timeline>,
     pub(super) wake: Notify,
@@ -138,6 +141,7 @@ impl Issuer {
             role_schedule: Mutex::default(),
             slots: Mutex::default(),
             stopping: AtomicBool::new(false),
+            handing_over: AtomicBool::new(false),
             timeline,
             wake: Notify::new(),
             armed: AtomicI64::new(0),
@@ -258,7 +262,7 @@ impl Issuer {
         match (result, fallback) {
             (Ok(serial), _) => Ok(serial),
             (Err(_), Some(serial)) if self.book.lock().hold(serial, self.now()) => Ok(serial),
-            (Err(error), _) => Err(error),
+            (error, _) => self.unless_left(error).await,
         }
     }
 
@@ -398,7 +402,7 @@ impl Waiter<'_> {
         let landing = self.landing.wait_for(Option::is_some).await;
         let result = match landing {
             Ok(landing) => landing.clone().unwrap_or(Err(Error::Internal)),
-            Err(_) => Err(stopping()),
+            Err(_) => Err(Error::Stopping),
         };
         // No await since the landing was read: the hold is the caller's now.
         self.seated = false;
@@ -413,8 +417,4 @@ impl Drop for Waiter<'_> {
             self.issuer.book.lock().leave(self.scope, &self.landing, now);
         }
     }
-}
-
-fn stopping() -> Error {
-    Error::NotSupported("the daemon is stopping".into())
 }

@@ -4,7 +4,7 @@
 //! included: there is no question whether INIT was answered. A server gets the device in [`Mounted::take_over`](super::session::Mounted::take_over); what a former
 //! one had read and not answered the kernel then sends again (`FUSE_NOTIFY_RESEND`, Linux 6.9).
 
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -113,8 +113,8 @@ pub(super) fn ask_again(device: BorrowedFd<'_>) -> io::Result<()> {
     let mut message = [0; 16];
     message[..4].copy_from_slice(&16u32.to_ne_bytes());
     message[4..8].copy_from_slice(&NOTIFY_RESEND.to_ne_bytes());
-    let mut device = std::fs::File::from(device.try_clone_to_owned()?);
-    device.write(&message).map(drop)
+    rustix::io::write(device, &message)?;
+    Ok(())
 }
 
 /// `fuse_in_header` and `fuse_init_in` of the kernel's `fuse.h`, with the capabilities that we ask for.

@@ -133,11 +133,11 @@ impl Kernel for KernelSide {
     }
 
     fn tell(&self, change: Change) {
-        // Fails only when the thread is gone, and with it the mount.
         if self.closed.load(Ordering::Acquire) {
             return;
         }
         self.untold.fetch_add(1, Ordering::AcqRel);
+        // Fails only when the thread is gone, and with it the mount.
         let _ = self.changes.send(change);
     }
 }

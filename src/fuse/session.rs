@@ -4,7 +4,6 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fuser::{Config, MountOption, Session, SessionACL, SessionUnmounter};
@@ -12,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::device::Own;
 use super::notify::KernelSide;
-use super::{Leaving, Polls, TokenFs, connection, reaper};
+use super::{Polls, TokenFs, connection, reaper};
 use crate::vfs::Vfs;
 
 /// How often [`Mounted::all_told`] looks.
@@ -55,7 +54,6 @@ pub struct Mounted {
     unmounter: Option<SessionUnmounter>,
     ended: tokio::sync::oneshot::Receiver<io::Result<()>>,
     kernel: Arc<KernelSide>,
-    leaving: Leaving,
 }
 
 /// Serves on threads of its own; tells how that ended.
@@ -74,8 +72,7 @@ impl Mounted {
     /// What the kernel or fusermount3 said.
     pub fn start(vfs: &Arc<Vfs>, settings: &MountSettings, runtime: &tokio::runtime::Handle) -> io::Result<Self> {
         let polls: Polls = Arc::new(Mutex::default());
-        let leaving = Leaving::default();
-        let fs = TokenFs::new(vfs.clone(), runtime.clone(), polls.clone(), leaving.clone());
+        let fs = TokenFs::new(vfs.clone(), runtime.clone(), polls.clone());
         let mount_point = settings.mount_point.canonicalize()?;
         let mut session = Session::new(fs, &mount_point, &config(settings))?;
         let started = settings.reaper.as_deref().map(|program| reaper::start(program, session.as_fd()));
@@ -85,7 +82,7 @@ impl Mounted {
         let kernel = KernelSide::start(vfs, session.as_fd(), Own::Clone, mount_point.clone(), polls)?;
         vfs.attach(kernel.clone());
         let unmounter = Some(session.unmount_callable());
-        Ok(Self { mount_point, unmounter, ended: run(session)?, kernel, leaving })
+        Ok(Self { mount_point, unmounter, ended: run(session)?, kernel })
     }
 
     /// Serves a mount that somebody else has made and handed over by its `device`; it ends with this process.
@@ -99,8 +96,7 @@ impl Mounted {
         runtime: &tokio::runtime::Handle,
     ) -> io::Result<Self> {
         let polls: Polls = Arc::new(Mutex::default());
-        let leaving = Leaving::default();
-        let fs = TokenFs::new(vfs.clone(), runtime.clone(), polls.clone(), leaving.clone());
+        let fs = TokenFs::new(vfs.clone(), runtime.clone(), polls.clone());
         let mount_point = settings.mount_point.clone();
         // Whom the kernel lets in was said when it was mounted.
         let session = Session::from_fd(fs, device, SessionACL::All, config(settings))?;
@@ -114,7 +110,7 @@ impl Mounted {
         };
         let kernel = KernelSide::start(vfs, session.as_fd(), own, mount_point.clone(), polls)?;
         vfs.attach(kernel.clone());
-        Ok(Self { mount_point, unmounter: None, ended: run(session)?, kernel, leaving })
+        Ok(Self { mount_point, unmounter: None, ended: run(session)?, kernel })
     }
 
     /// Serves a mount that somebody else has made and keeps: `device` is its device. The mount point is not touched before
@@ -130,26 +126,22 @@ impl Mounted {
         runtime: &tokio::runtime::Handle,
     ) -> io::Result<Self> {
         let polls: Polls = Arc::new(Mutex::new(polled.into_iter().collect()));
-        let leaving = Leaving::default();
-        let fs = TokenFs::new(vfs.clone(), runtime.clone(), polls.clone(), leaving.clone());
+        let fs = TokenFs::new(vfs.clone(), runtime.clone(), polls.clone());
         let mount_point = std::path::absolute(&settings.mount_point)?;
         let session = connection::session(fs, device, config(settings))?;
         let kernel = KernelSide::start(vfs, device, Own::Same, mount_point.clone(), polls)?;
         vfs.attach(kernel.clone());
         let ended = run(session)?;
-        // What was read and not answered comes once more. Before Linux 6.9 nobody is asked to take over.
-        connection::ask_again(device)?;
+        if let Err(error) = connection::ask_again(device) {
+            // Before Linux 6.9, where nobody takes over: this is the first server, and there is nothing to ask for.
+            tracing::debug!(%error, "the kernel sends no request again");
+        }
         vfs.tell_all();
-        Ok(Self { mount_point, unmounter: None, ended, kernel, leaving })
+        Ok(Self { mount_point, unmounter: None, ended, kernel })
     }
 
-    /// From now on requests that fail are left to the process that takes over.
-    pub fn leave(&self) {
-        self.leaving.store(true, Ordering::Release);
-    }
-
-    /// Waits until the kernel has been told what is under way, and tells nothing more, for `limit` at the longest: a thread that stands in the kernel
-    /// would keep this process from its end.
+    /// Waits until the kernel has been told what is under way, and tells nothing more, for `limit` at the longest: a thread that
+    /// stands in the kernel would keep this process from its end.
     pub async fn all_told(&self, limit: Duration) {
         self.kernel.close();
         let told = async {
@@ -171,9 +163,11 @@ impl Mounted {
     /// Unmounts.
     ///
     /// # Errors
-    /// `EBUSY` while a file is open or a working directory is inside; whoever calls detaches it then.
+    /// `EBUSY` while a file is open or a working directory is inside, `Unsupported` for a mount that somebody else has made;
+    /// whoever calls detaches it then.
     pub fn unmount(&mut self) -> io::Result<()> {
-        self.unmounter.as_mut().map_or(Ok(()), SessionUnmounter::unmount)
+        let unmounter = self.unmounter.as_mut().ok_or(io::ErrorKind::Unsupported)?;
+        unmounter.unmount()
     }
 
     /// Where it is mounted.

@@ -82,7 +82,7 @@ pub fn errno(error: &Error) -> Errno {
         Error::TooManyLeases { .. } => libc::EDQUOT,
         Error::RotationTooSoon { .. } => libc::EBUSY,
         Error::NothingToRotate(_) => libc::EOPNOTSUPP,
-        Error::WouldKillAnchor(_) | Error::OwnedByFile { .. } | Error::NotSupported(_) => libc::EPERM,
+        Error::WouldKillAnchor(_) | Error::OwnedByFile { .. } | Error::NotSupported(_) | Error::Stopping => libc::EPERM,
         Error::Document(_) => libc::EINVAL,
         Error::Internal => libc::EIO,
         Error::Ledger(_) => libc::EROFS,

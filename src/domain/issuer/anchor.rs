@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::queue::Doomed;
-use super::{Issuer, check_lifetime, later, stopping, upstream_end};
+use super::{Issuer, check_lifetime, later, upstream_end};
 use crate::domain::anchor::{Access, Anchor};
 use crate::domain::anchor_rotation::{ANCHOR_INTERVAL, AnchorToken, rotatable, would_kill};
 use crate::domain::book::Origin;
@@ -28,7 +28,8 @@ impl Issuer {
     /// too soon; one whose token another anchor uses; what making the token met. The old token stays in force then,
     /// but for an organization's after [`Error::AnchorMayBeDead`].
     pub async fn rotate_anchor(self: &Arc<Self>, name: &AnchorName, deadline: Duration) -> Result<(), Error> {
-        tokio::time::timeout(deadline, self.carry_rotation(name)).await.unwrap_or(Err(Error::Deadline(deadline)))
+        let rotated = tokio::time::timeout(deadline, self.carry_rotation(name)).await;
+        self.unless_left(rotated.unwrap_or(Err(Error::Deadline(deadline)))).await
     }
 
     /// Carried to its end even if the caller gives up.
@@ -55,7 +56,7 @@ impl Issuer {
     /// Makes the new token and puts it into force; returns the former's place in the queue of revocations.
     async fn make_next(self: &Arc<Self>, name: &AnchorName) -> Result<Option<Serial>, Error> {
         if self.stopping.load(Ordering::Acquire) {
-            return Err(stopping());
+            return Err(Error::Stopping);
         }
         let (former, owner, kind) = self.may_rotate(name).await?;
         let serial = self.take_serial()?;

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::Issuer;
 use super::request::{LIFETIME_TOLERANCE, check_lifetime, clock_ahead, describe, own_end, upstream_end};
-use super::{Issuer, stopping};
 use crate::domain::anchor::Anchor;
 use crate::domain::book::Published;
 use crate::domain::error::Error;
@@ -32,7 +32,7 @@ impl Issuer {
         let mut last = None;
         for _ in 0..DESCRIPTION_TRIES {
             if self.stopping.load(Ordering::Acquire) {
-                return Err(stopping());
+                return Err(Error::Stopping);
             }
             let begun = self.moment();
             let (mut record, anchor) = self.book.lock().plan(role, scope, opener, begun.wall)?;

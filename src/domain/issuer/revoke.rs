@@ -1,7 +1,6 @@
 //! The way back: end for the readers, `revoking` durable, DELETE, proven gone, removed. For ever, if need be.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -28,7 +27,6 @@ const PARALLEL: usize = 8;
 pub(super) const SETTLED: Duration = Duration::from_secs(90);
 
 /// How often a stop looks whether its revocations are proven; the keeper has taken the wake-ups.
-const DRAIN_POLL: Duration = Duration::from_millis(10);
 
 /// After upstream's own end of a token plus this, it is gone whatever the answers say.
 pub(super) const END_SKEW: Duration = Duration::from_secs(600);
@@ -427,80 +425,6 @@ impl Issuer {
         self.observe(Event::Gone { lease: Box::new(record.clone()) });
         self.wake.notify_one();
         Ok(())
-    }
-
-    /// The daemon stops: makes nothing any more, closes every handle, keeps what may live on, revokes what policy says,
-    /// and waits for that and for the calls under way until `deadline`. Returns how much is left (it is in the ledger).
-    pub async fn drain(self: &Arc<Self>, deadline: Duration) -> usize {
-        self.stopping.store(true, Ordering::Release);
-        let mut flying = usize::MAX;
-        let drained = async {
-            loop {
-                // Each call under way that ends may have made one more token.
-                let still = self.book.lock().flying();
-                if still < flying {
-                    flying = still;
-                    self.retire().await;
-                }
-                self.attempt_due();
-                // What an anchor left behind may wait for an operator: tried once, it does not hold up the stop.
-                let waits = |one: &Pending| one.anchor_token().is_none() || one.attempts == 0;
-                let waiting = self.pending.lock().values().any(waits);
-                // A rotation of an anchor: the answer about an organization's only token must not be lost.
-                if flying == 0 && !waiting && self.anchors.try_lock().is_ok() {
-                    return;
-                }
-                tokio::time::sleep(DRAIN_POLL).await;
-            }
-        };
-        let _ = tokio::time::timeout(deadline, drained).await;
-        self.pending.lock().len() + self.book.lock().flying()
-    }
-
-    /// The daemon hands over to another one, which goes on with everything: waits at most `deadline` for the calls under way,
-    /// whose answers would be lost, and lets nothing end. Nothing is made any more.
-    pub async fn pause(self: &Arc<Self>, deadline: Duration) {
-        self.stopping.store(true, Ordering::Release);
-        let paused = async {
-            while self.book.lock().flying() > 0 || self.anchors.try_lock().is_err() {
-                tokio::time::sleep(DRAIN_POLL).await;
-            }
-        };
-        let _ = tokio::time::timeout(deadline, paused).await;
-        if let Err(error) = self.write_lingers().await {
-            tracing::warn!(%error, "ends of leases are not in the ledger; the next daemon counts them anew");
-        }
-    }
-
-    /// Closes every handle and ends what policy says.
-    async fn retire(self: &Arc<Self>) {
-        let now = self.now();
-        let (revoke, all): (Vec<Serial>, Vec<Serial>) = {
-            let mut book = self.book.lock();
-            let all: Vec<Serial> = book.leases().map(|lease| lease.record.serial).collect();
-            let mut revoke = Vec::new();
-            for serial in &all {
-                let Some(lease) = book.lease(*serial) else { continue };
-                let (handles, live) = (lease.handles, lease.is_live(now));
-                let by_policy = handles > 0 && lease.record.on_close == crate::domain::role::OnClose::Revoke;
-                for _ in 0..handles {
-                    book.release(*serial, now);
-                }
-                if live && (by_policy || self.settings.stop_ends_all()) {
-                    revoke.push(*serial);
-                }
-            }
-            (revoke, all)
-        };
-        self.unnoted.lock().serials.extend(all);
-        if !self.settings.ephemeral
-            && let Err(error) = self.write_lingers().await
-        {
-            tracing::warn!(%error, "the ends of lingering leases could not be written");
-        }
-        for serial in revoke {
-            self.end_soon(serial, Ended::Revoked);
-        }
     }
 }
 

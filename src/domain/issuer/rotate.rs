@@ -27,7 +27,8 @@ impl Issuer {
         revoke: bool,
         deadline: Duration,
     ) -> Result<(), Error> {
-        self.rotate_made_before(Timestamp::MAX, name, opener, uid, revoke, deadline).await
+        let rotated = self.rotate_made_before(Timestamp::MAX, name, opener, uid, revoke, deadline).await;
+        self.unless_left(rotated).await
     }
 
     /// The same of tokens made before `made_before` only: a rotation that failed half-way is repeated for the rest.
