@@ -26,8 +26,6 @@ const PARALLEL: usize = 8;
 /// search that finds nothing proves that no token was made.
 pub(super) const SETTLED: Duration = Duration::from_secs(90);
 
-/// How often a stop looks whether its revocations are proven; the keeper has taken the wake-ups.
-
 /// After upstream's own end of a token plus this, it is gone whatever the answers say.
 pub(super) const END_SKEW: Duration = Duration::from_secs(600);
 

@@ -9,7 +9,7 @@ use crate::domain::error::{Ended, Error};
 use crate::domain::lease::Serial;
 use crate::domain::role::OnClose;
 
-/// How often a stop looks whether everything is done.
+/// How often a stop looks whether its revocations are proven; the keeper has taken the wake-ups.
 const POLL: Duration = Duration::from_millis(10);
 
 impl Issuer {
