@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process, test_kill_process};
 
@@ -379,4 +379,23 @@ fn a_server_is_started_by_a_supervisor_only() {
     let site = Site::new();
     let daemon = site.mount_ephemeral();
     assert!(daemon.sh_fails("$T serve $M").contains("started by tfcfs supervise"));
+}
+
+/// Twenty seconds without anybody who can serve, and the mount goes: an error is better than to wait for ever.
+#[test]
+fn nobody_waits_for_ever_for_a_server_that_cannot_start() {
+    let mut daemon = with_role("");
+    daemon.read("creds/app/token");
+    let key = daemon.beside("state/sealing.key");
+    fs::write(&key, "5".repeat(64)).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let killed = Instant::now();
+    kill_process(daemon.server().unwrap(), Signal::KILL).unwrap();
+    let errno = errno_of(fs::read(daemon.at("status")));
+    println!("an error after {:?}", killed.elapsed());
+    assert!([libc::ENOTCONN, libc::ECONNABORTED].contains(&errno), "{errno}");
+    let status = super::support::wait_for(daemon.child_mut(), Duration::from_secs(10)).expect("it gives up");
+    assert_eq!(status.code(), Some(75), "{}", daemon.log());
+    assert!(killed.elapsed() < Duration::from_secs(30) && !daemon.is_mounted());
+    assert!(daemon.log().contains("nobody could serve for 20 s"), "{}", daemon.log());
 }
